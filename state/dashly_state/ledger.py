@@ -1,0 +1,300 @@
+"""The requests of every process on this machine, in one SQLite file, by token."""
+
+import os
+import secrets
+import sqlite3
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import TypeVar
+
+from .clock import Clock
+from .database import file_identity, is_damage, open_database
+from .errors import BudgetError
+from .process import Processes
+
+T = TypeVar("T")
+
+VERSION = 1
+SCHEMA = """
+CREATE TABLE timebase (boot TEXT NOT NULL);  -- one row: the boot whose monotonic clock all times below are of
+INSERT INTO timebase VALUES ('');
+CREATE TABLE requests (
+    id INTEGER PRIMARY KEY,   -- random, so that the lease of a replaced file never means another request
+    key TEXT NOT NULL,        -- a hash of the token
+    process TEXT NOT NULL,    -- pid@start
+    started REAL NOT NULL,    -- monotonic seconds
+    ended REAL,               -- the same; null while the request is in flight
+    wall REAL NOT NULL        -- unix seconds of the end, or of the start while in flight; read after a reboot only
+);
+CREATE INDEX requests_by_end ON requests (key, ended);
+CREATE TABLE closings (
+    key TEXT PRIMARY KEY,     -- a hash of the token, or '*' for all of them
+    until REAL NOT NULL,      -- monotonic seconds
+    wall REAL NOT NULL,       -- unix seconds of the same instant
+    seconds REAL NOT NULL     -- how long it was meant to last
+)
+"""
+
+EVERY_KEY = "*"
+_DAY = 86_400.0
+_CLOCK_TOLERANCE = 1.0  # an end that lies further ahead than this is of another boot's clock
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What counts at one instant.
+
+    Attributes:
+        in_flight: Requests that have started and not ended.
+        ended: When the other requests that count ended, monotonic seconds, oldest first.
+        closed_seconds: For how long no request may start, whatever the other numbers say.
+        mine: How many of all these are requests of this process.
+        others_in_flight: Whether another process has a request in flight.
+    """
+
+    in_flight: int
+    ended: list[float]
+    closed_seconds: float
+    mine: int
+    others_in_flight: bool
+
+    @property
+    def used(self) -> int:
+        """Return how many requests count against the limit."""
+        return self.in_flight + len(self.ended)
+
+
+def ledger_key(token: str) -> str:
+    """Return what stands for `token` in the file: 128 bits of a hash, from which nobody gets back.
+
+    Examples:
+        >>> ledger_key("app.1.secret")
+        'd013235799f1cda57b2eafe40e82939f'
+    """
+    return sha256(b"dashly-sync request budget\0" + token.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+class RequestLedger:
+    """The rows of one token. Every public method is one transaction, or is called inside one.
+
+    Durability: synchronous=NORMAL. A commit survives a SIGKILL and no power cut; what a power cut takes are the last
+    seconds before it, and the machine is not up again before most of the window has passed.
+
+    Args:
+        path: The file. Several tokens and processes share it.
+        key: `ledger_key` of the token.
+        window_seconds: How long an ended request counts.
+        max_flight_seconds: After this long a request is given up even though its process lives.
+        clock: Where time comes from.
+        processes: Who lives.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        key: str,
+        window_seconds: float,
+        max_flight_seconds: float,
+        clock: Clock,
+        processes: Processes,
+    ) -> None:
+        self.path = path
+        self.discarded: str | None = None
+        self._key = key
+        self._window = window_seconds
+        self._keep = max(window_seconds, 60.0)  # the API's window: a process set to 1/1 must not blind one set to 60/60
+        self._max_flight = max_flight_seconds
+        self._clock = clock
+        self._processes = processes
+        self._me = processes.current()
+        self._pid = os.getpid()
+        self._lock = threading.Lock()
+        self._connection: sqlite3.Connection | None = None
+        self._identity = (0, 0)
+
+    # ---- transactions
+
+    def transact(self, work: Callable[[sqlite3.Connection, float], T]) -> T:
+        """Return `work(connection, monotonic now)`, done while no other process or thread touches the file.
+
+        Raises:
+            BudgetError: The file cannot be read or written.
+        """
+        if os.getpid() != self._pid:
+            raise BudgetError(
+                f"the request budget {self.path} was opened by process {self._pid} and used by its fork {os.getpid()}",
+                "Make a new RequestBudget in the new process",
+            )
+        with self._lock:
+            try:
+                return self._transact_or_replace(work)
+            except (OSError, sqlite3.Error) as error:
+                raise self._unusable(error) from error
+
+    def close(self) -> None:
+        """Close the file. The next transaction opens it again."""
+        with self._lock:
+            self._disconnect()
+
+    def _transact_or_replace(self, work: Callable[[sqlite3.Connection, float], T]) -> T:
+        try:
+            return self._transact_once(work)
+        except sqlite3.DatabaseError as error:
+            if not is_damage(error):
+                raise
+            self._disconnect()
+        return self._transact_once(work)  # opening the file again finds the damage and moves it aside
+
+    def _transact_once(self, work: Callable[[sqlite3.Connection, float], T]) -> T:
+        connection = self._connected()
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            now = self._clock.monotonic()  # after the wait for other processes, so no end of theirs lies ahead
+            self._rebase(connection, now)
+            result = work(connection, now)
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+        return result
+
+    def _connected(self) -> sqlite3.Connection:
+        if self._connection is not None and file_identity(self.path) == self._identity:
+            return self._connection
+        vanished = "it was removed or replaced while in use" if self._connection is not None else None
+        self._disconnect()
+        opened = open_database(self.path, SCHEMA, VERSION, synchronous="NORMAL")
+        self._connection, self._identity = opened.connection, opened.identity
+        self.discarded = opened.discarded or vanished or self.discarded
+        blind = bool(opened.discarded or vanished)
+        self._transact_once(lambda connection, now: self._settle_in(connection, now, blind))
+        return opened.connection
+
+    def _disconnect(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+        self._connection = None
+
+    def _settle_in(self, connection: sqlite3.Connection, now: float, blind: bool) -> None:
+        """Forget tokens of yesterday; close the budget for a window when what was requested before is unknown."""
+        connection.execute("DELETE FROM requests WHERE started < ?", (now - _DAY,))
+        if blind:
+            self._write_closing(connection, now, EVERY_KEY, self._keep)
+
+    def _unusable(self, error: Exception) -> BudgetError:
+        return BudgetError(
+            f"the request budget {self.path} cannot be used ({error})",
+            f"Without it the API's limit cannot be kept. See that its folder exists, has space and is yours to write, "
+            f"or delete the file while no run is at work and wait {self._keep:g} s",
+        )
+
+    def _rebase(self, connection: sqlite3.Connection, now: float) -> None:
+        """Turn all times into times of this boot's monotonic clock, by what the wall clock says.
+
+        A request that was in flight ended with the machine, or with a machine that shares the file and will say so:
+        it counts as ended now. A wall clock that went back makes everything younger, which is the safe side.
+        """
+        boot: str = connection.execute("SELECT boot FROM timebase").fetchone()[0]
+        newest: float | None = connection.execute(
+            "SELECT max(ended) FROM requests WHERE key = ?", (self._key,)
+        ).fetchone()[0]
+        ahead = newest is not None and newest > now + _CLOCK_TOLERANCE
+        if boot == self._processes.boot_id and not ahead:
+            return
+        times = {"now": now, "wall": self._clock.now(), "boot": self._processes.boot_id}
+        connection.execute("UPDATE timebase SET boot = :boot", times)
+        connection.execute(
+            "UPDATE requests SET ended = :now - iif(ended IS NULL, 0, max(:wall - wall, 0)), started = :now", times
+        )
+        connection.execute("UPDATE closings SET until = :now + min(max(wall - :wall, 0), seconds)", times)
+
+    # ---- inside a transaction
+
+    def survey(self, connection: sqlite3.Connection, now: float) -> Survey:
+        """Return what counts now, after forgetting what is old and burying what is dead."""
+        connection.execute("DELETE FROM requests WHERE key = ? AND ended <= ?", (self._key, now - self._keep))
+        in_flight = self._bury_dead(connection, now)
+        ended = connection.execute(
+            "SELECT ended, process FROM requests WHERE key = ? AND ended > ? ORDER BY ended",
+            (self._key, now - self._window),
+        ).fetchall()
+        processes = [*in_flight, *(process for _, process in ended)]
+        return Survey(
+            in_flight=len(in_flight),
+            ended=[end for end, _ in ended],
+            closed_seconds=self._closed_seconds(connection, now),
+            mine=processes.count(self._me),
+            others_in_flight=any(process != self._me for process in in_flight),
+        )
+
+    def start(self, connection: sqlite3.Connection, now: float) -> int:
+        """Write that a request starts, and return its id."""
+        request_id = secrets.randbits(62)
+        connection.execute(
+            "INSERT INTO requests (id, key, process, started, wall) VALUES (?, ?, ?, ?, ?)",
+            (request_id, self._key, self._me, now, self._clock.now()),
+        )
+        return request_id
+
+    def _bury_dead(self, connection: sqlite3.Connection, now: float) -> list[str]:
+        """Return the processes of the requests in flight, one each, without those that will never end by themselves.
+
+        These are of a dead process, or older than any request may get. Their request may have reached the server
+        until now, so they end now: once, since an ended request is not looked at again.
+        """
+        rows: list[tuple[int, str, float]] = connection.execute(
+            "SELECT id, process, started FROM requests WHERE key = ? AND ended IS NULL", (self._key,)
+        ).fetchall()
+        lives = {
+            process: process == self._me or self._processes.is_alive(process) for process in {row[1] for row in rows}
+        }
+        in_flight = []
+        for request_id, process, started in rows:
+            if lives[process] and now - started <= self._max_flight:
+                in_flight.append(process)
+            else:
+                self._write_end(connection, request_id, now)
+        return in_flight
+
+    def _lives(self, process: str) -> bool:
+        return process == self._me or self._processes.is_alive(process)
+
+    def _write_end(self, connection: sqlite3.Connection, request_id: int, now: float) -> None:
+        connection.execute("UPDATE requests SET ended = ?, wall = ? WHERE id = ?", (now, self._clock.now(), request_id))
+
+    def _closed_seconds(self, connection: sqlite3.Connection, now: float) -> float:
+        until: float | None = connection.execute(
+            "SELECT max(until) FROM closings WHERE key IN (?, ?)", (self._key, EVERY_KEY)
+        ).fetchone()[0]
+        return 0.0 if until is None else max(until - now, 0.0)
+
+    def _write_closing(self, connection: sqlite3.Connection, now: float, key: str, seconds: float) -> None:
+        connection.execute(
+            "INSERT INTO closings VALUES (?1, ?2, ?3, ?4) ON CONFLICT (key) DO UPDATE "
+            "SET until = ?2, wall = ?3, seconds = ?4 WHERE until < ?2",
+            (key, now + seconds, self._clock.now() + seconds, seconds),
+        )
+
+    # ---- whole transactions
+
+    def end(self, request_id: int) -> None:
+        """Write that a request has ended now; a row that was pruned or lost with its file comes back.
+
+        The end is taken before the transaction waits for others: that is when the response was there.
+        """
+        ended, wall = self._clock.monotonic(), self._clock.now()
+        self.transact(
+            lambda connection, _now: connection.execute(
+                "INSERT INTO requests VALUES (?1, ?2, ?3, ?4, ?4, ?5) "
+                "ON CONFLICT (id) DO UPDATE SET ended = ?4, wall = ?5",
+                (request_id, self._key, self._me, ended, wall),
+            )
+        )
+
+    def close_for(self, seconds: float) -> None:
+        """Write that no request of this token may start for `seconds`; a longer closing stays."""
+        self.transact(lambda connection, now: self._write_closing(connection, now, self._key, seconds))

@@ -1,0 +1,152 @@
+"""What is known of one parent's children: which are held, which are missing, and what its next list row means.
+
+One row per parent and child stream, kept in the warehouse's table `sync_progress`, where it travels in the same load
+package as the rows it speaks of. Resuming is a query, not a blob that grows with the account.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+from dashly_state.coverage import IDS_ARE_UNIQUE, Coverage, Walk
+
+
+class Need(enum.Enum):
+    """What a parent's list row asks for."""
+
+    NOTHING = "nothing"
+    """Every child is held or already known to be missing."""
+    LAST_ONLY = "last only"
+    """The row itself carries the only child that is new: no request."""
+    READ = "read"
+    """The children's list has to be read, down to a known id."""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a parent's list row says of its children."""
+
+    at: int
+    """The parent's own clock (`last_update`, `$last_seen`), microseconds since 1970; 0 when it has none."""
+    count: int | None = None
+    """`parts_count`: a hint, it may count what the API does not list and miss what it does."""
+    last_id: int | None = None
+    """Id of the newest child, `part_last.id`."""
+    last_is_whole: bool = False
+    """The row carries that child whole, so that it need not be asked for."""
+    last_is_only: bool = False
+    """The newest child says of itself that it is the first, so there is no other."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """One parent's children in one stream."""
+
+    stream: str
+    parent_id: str
+    told: Told = field(default_factory=lambda: Told(at=0))
+    coverage: Coverage = field(default_factory=Coverage)
+    missing_before: int = 0
+    """What is missing is at most this recent, microseconds since 1970: decides what is read first."""
+    held: int = 0
+    """Children that were read, each counted once."""
+    checked_at: int | None = None
+    """When the children were last known to be complete, microseconds since 1970."""
+    known: bool = False
+    """False for a parent that no run has met before."""
+
+    @property
+    def pending(self) -> bool:
+        """Whether children are known to be missing."""
+        return not self.coverage.complete
+
+    @property
+    def newest_id(self) -> int | None:
+        """Id of the newest child held."""
+        return self.coverage.newest
+
+    def hear(self, told: Told, now: int) -> tuple[Progress, Need]:
+        """Returns the progress after one more list row of the parent, and what that row asks for.
+
+        Costs no request. With no `last_id` to go by, the parent's clock decides.
+        """
+        need = self._need(told)
+        heard = replace(self, told=told, known=True)
+        if need is Need.READ:
+            return heard.begin(), need
+        if need is Need.LAST_ONLY and told.last_id is not None:
+            coverage = self.coverage.take_head(told.last_id)
+            return replace(heard, coverage=coverage, held=self.held + 1, checked_at=now), need
+        return heard, need
+
+    def read(self, walk: Walk, ids: Sequence[int], next_token: str | None, oldest_at: int | None, now: int) -> Progress:
+        """Returns the progress after one page of the children's list.
+
+        Args:
+            walk: The one of `coverage.walks` that the page belongs to.
+            ids: Of the page's children.
+            next_token: None at the end of the list.
+            oldest_at: When the oldest child of the page was created, microseconds since 1970.
+            now: Microseconds since 1970.
+        """
+        coverage, _ = self.coverage.advance(walk, ids, next_token)
+        new = sum(1 for child in set(ids) if walk.floor is None or child >= walk.floor)
+        return replace(
+            self,
+            coverage=coverage,
+            held=self.held + new,
+            missing_before=self.told.at if oldest_at is None else min(self.told.at, oldest_at),
+            checked_at=now if coverage.complete else self.checked_at,
+        )
+
+    def begin(self) -> Progress:
+        """Returns the progress with a walk open for children above the newest one held."""
+        return replace(self, coverage=self.coverage.begin(IDS_ARE_UNIQUE), missing_before=self.told.at)
+
+    def give_up(self, now: int) -> Progress:
+        """Returns the progress of a parent that the API no longer knows: nothing is left to read."""
+        return replace(self, coverage=Coverage(self.coverage.newest), checked_at=now)
+
+    def _need(self, told: Told) -> Need:
+        if told.last_id is None:
+            moved = not self.known or told.at > self.told.at or told.count != self.told.count
+            return Need.READ if moved else Need.NOTHING
+        if told.last_id == self.newest_id:
+            return Need.NOTHING
+        new_alone = told.last_is_only or self._exactly_one_new(told, told.last_id)
+        return Need.LAST_ONLY if new_alone and told.last_is_whole else Need.READ
+
+    def _exactly_one_new(self, told: Told, last_id: int) -> bool:
+        """Whether `last_id` is the only child above those held.
+
+        The count may count more than the list shows (hidden children only make the difference larger, so a difference
+        of one still leaves room for one child alone), but where more was read than was counted it cannot be relied on.
+        """
+        if told.count is None or self.told.count is None or self.newest_id is None:
+            return False
+        in_step = self.told.last_id == self.newest_id and self.held <= self.told.count
+        return in_step and told.count == self.told.count + 1 and last_id > self.newest_id
+
+
+class ProgressLookup(Protocol):
+    """Asks the destination what is known. A request costs nothing of the API's budget."""
+
+    def known(self, stream: str, parent_ids: Iterable[str]) -> Mapping[str, Progress]:
+        """Returns the progress of those of `parent_ids` that have been met before."""
+        ...
+
+    def pending(self, streams: Iterable[str], since: int | None = None) -> Iterator[Progress]:
+        """Yields every parent with children known to be missing, the one that misses the newest first.
+
+        Args:
+            streams: Which children.
+            since: Leaves out those that miss nothing as recent as this, microseconds since 1970.
+        """
+        ...
+
+    def backlog(self, streams: Iterable[str], since: int | None = None) -> Mapping[str, int]:
+        """Returns how many parents `pending` would yield, by stream."""
+        ...
