@@ -1,0 +1,150 @@
+"""Dashly (Carrot quest) users, events, conversations and parts, newest first, within 60 requests a minute.
+
+```python
+import dlt
+from dashly import dashly
+
+pipeline = dlt.pipeline("dashly", destination="duckdb", dataset_name="dashly_data")
+pipeline.run(dashly(), loader_file_format="parquet")
+```
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import dlt
+import pendulum
+from dlt.common.typing import TSecretStrValue
+from dlt.extract import DltResource
+
+from dashly.client import DEFAULT_BASE_URL, SELF_APP, DashlyClient
+from dashly.endpoints import DEFAULT_RESOURCES, RESOURCES
+from dashly.errors import DashlyError, SettingsError
+from dashly.held import DestinationProgress
+from dashly.reader import PageRows, Reader, Reading, Slice, SourceState
+from dashly.tables import RESOURCE_TABLES, TABLES
+from dashly_state.budget import RateLimit, RequestBudget
+from dashly_state.directory import StateDirectory
+from dashly_state.journal import PageJournal
+
+__all__ = ["DashlyClient", "DashlyError", "Reader", "Slice", "dashly", "since_microseconds"]
+
+
+@dlt.source(name="dashly", section="dashly", max_table_nesting=0)
+def dashly(
+    auth_token: TSecretStrValue | None = None,
+    app_id: str = SELF_APP,
+    base_url: str = DEFAULT_BASE_URL,
+    rate_limit: str = "60/60",
+    since: str | None = None,
+    max_requests: int | None = None,
+    state_dir: str | None = None,
+    reader: Reader | None = None,
+    limits: Slice | None = None,
+) -> list[DltResource]:
+    """Returns the resources of one Dashly app; `user_details` has to be selected by name.
+
+    Loads the tables of the project's README, merged on their keys, and `sync_progress`, its own memory. Each run goes
+    on where the last one stopped: list walks are in dlt's resource state, what is known of each parent's children is in
+    `sync_progress`. Costs one request per 50 users and per 50 conversations that changed, one per user who was seen and
+    per conversation with more than one new part, and one each for channels and active users.
+
+    Args:
+        auth_token: API token; else `DASHLY_AUTH_TOKEN`.
+        app_id: In `/apps/{id}/...`; `$self_app` is the token's own.
+        base_url: Ends in `/v1`.
+        rate_limit: Requests / seconds, shared by every process of this machine that uses the token.
+        since: Date or time; nothing older is read, and stays known as missing.
+        max_requests: Ends the run after so many requests; the next one goes on from there.
+        state_dir: Where the request ledger and the page journal are.
+        reader: A run of several slices keeps one; the settings above are then its own.
+        limits: How far this slice goes, and afterwards how it went.
+
+    Raises:
+        DashlyError: Of the kind that says what to do. What was read stays in the journal, and the next run begins
+            with it.
+    """
+    directory = StateDirectory(Path(state_dir) if state_dir else None)
+    run = reader or Reader(_client(auth_token, app_id, base_url, rate_limit, directory), since_microseconds(since))
+    how_far = limits or Slice(max_requests=max_requests)
+
+    @dlt.resource(name="pages", selected=False)
+    def pages() -> Iterator[PageRows]:
+        """Reads the API once for all selected resources, newest first; each takes its rows from every page."""
+        selected = frozenset(dlt.current.source().selected_resources) & frozenset(RESOURCES)
+        pipeline = dlt.current.pipeline()
+        source_state = dlt.current.source_state()
+        source_state["slice"] = slice_id = source_state.get("slice", 0) + 1
+        state = SourceState(source_state, dlt.current.resource_state)
+        journal = PageJournal(directory.journal_path(_journal_name(pipeline, run.client)))
+        try:
+            journal.keep_only(slice_id)
+            lookup = DestinationProgress(pipeline)
+            yield _primer(selected)
+            yield from Reading(run, selected, state, lookup, how_far, journal, slice_id).pages()
+        finally:
+            journal.close()
+
+    return [pages, *(_resource(name, pages) for name in RESOURCES)]
+
+
+def _primer(selected: frozenset[str]) -> PageRows:
+    """Returns a page without rows that names every table of the selected resources, in one order.
+
+    A table that has no rows yet is created all the same, so that queries need not ask whether it exists. And a table
+    that several resources fill is dlt's `resource` of whichever names it first: without one order, the schema would get
+    a new version with every other slice.
+    """
+    created = {table["name"] for table in dlt.current.source_schema().data_tables(seen_data_only=True)}
+
+    def nothing(table: str) -> Any:
+        return [] if table in created else dlt.mark.materialize_table_schema()
+
+    return PageRows({name: {table: nothing(table) for table in RESOURCE_TABLES[name]} for name in sorted(selected)})
+
+
+def _resource(name: str, pages: DltResource) -> DltResource:
+    """Returns the resource that takes its own rows, and those of its derived tables, from every page."""
+
+    @dlt.transformer(name=name, data_from=pages, selected=name in DEFAULT_RESOURCES)
+    def rows(page: PageRows) -> Iterator[Any]:
+        for table, found in page.by_resource.get(name, {}).items():
+            yield dlt.mark.with_table_name(found, table)
+
+    own, *derived = (TABLES[table] for table in RESOURCE_TABLES[name])
+    for table in derived:  # before its own hints are set: a variant begins as a copy of them
+        rows.apply_hints(table_name=table.name, create_table_variant=True, **table.hints())
+    rows.apply_hints(**own.hints())
+    return rows
+
+
+def _client(token: str | None, app_id: str, base_url: str, rate_limit: str, directory: StateDirectory) -> DashlyClient:
+    token = token or os.environ.get("DASHLY_AUTH_TOKEN", "")
+    try:
+        limit = RateLimit.parse(rate_limit)
+    except ValueError as error:
+        raise SettingsError(str(error)) from None
+    budget = RequestBudget(directory.budget_path, token, limit)
+    return DashlyClient(token, budget, base_url=base_url, app_id=app_id)
+
+
+def since_microseconds(since: str | None) -> int | None:
+    """Returns microseconds since 1970 of a date or time, UTC unless it says otherwise."""
+    if since is None:
+        return None
+    try:
+        moment = pendulum.parse(since)
+    except ValueError:
+        moment = None
+    if not isinstance(moment, pendulum.DateTime):
+        raise SettingsError(f"{since!r} is no date", "Write it like 2026-01-31 or 2026-01-31T12:00:00Z")
+    return int(moment.timestamp() * 1_000_000)
+
+
+def _journal_name(pipeline: dlt.Pipeline, client: DashlyClient) -> str:
+    """A journal belongs to one app as one pipeline reads it into one dataset."""
+    return "|".join((client.base_url, client.app_id, pipeline.pipeline_name, pipeline.dataset_name or ""))

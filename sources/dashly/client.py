@@ -1,0 +1,277 @@
+"""One place that talks HTTP to the API: the token, the request budget, retries, and what every answer means."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import Protocol
+from urllib.parse import urlsplit
+
+import requests
+import tenacity
+
+from dashly.envelope import BrokenBody, Envelope, parse_body, parse_envelope, raise_for_error
+from dashly.errors import ApiUnavailable, RateLimited, RequestRefused, SettingsError, Stopped
+from dashly.redaction import redact, redact_http_logs
+from dashly_state.budget import RequestBudget
+from dashly_state.clock import Clock, SystemClock
+
+DEFAULT_BASE_URL = "https://api.dashly.app/v1"
+SELF_APP = "$self_app"
+"""Stands for the token's own app in `/apps/{id}/...` (api-reference.md, section 1)."""
+
+CONNECT_SECONDS, READ_SECONDS = 10.0, 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """How often a request is repeated when the API gives no usable answer.
+
+    The defaults wait 1, 2, 4, 8 and 16 s, each plus up to 1 s of jitter: half a minute, the length of a restart.
+    A 429 is no failure: it waits for the window, up to `rate_limited_attempts` times.
+    """
+
+    attempts: int = 6
+    first_wait_seconds: float = 1.0
+    longest_wait_seconds: float = 30.0
+    jitter_seconds: float = 1.0
+    rate_limited_attempts: int = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A successful answer: its raw body, for the journal, and the envelope in it."""
+
+    body: bytes
+    envelope: Envelope
+    fetched_at: float
+    """Unix seconds when the answer had arrived."""
+
+
+class Allowance:
+    """How many more requests this run may send; retries count. Thread-safe."""
+
+    def __init__(self, requests_left: int | None = None) -> None:
+        self._left = requests_left
+        self._lock = threading.Lock()
+
+    @property
+    def spent(self) -> bool:
+        """Whether no request is left."""
+        return self._left is not None and self._left <= 0
+
+    @property
+    def left(self) -> int | None:
+        """Requests left; None without a limit."""
+        return self._left
+
+    def take(self) -> None:
+        """Counts one request.
+
+        Raises:
+            Stopped: None is left.
+        """
+        with self._lock:
+            if self.spent:
+                raise Stopped("the request limit of this run is reached")
+            if self._left is not None:
+                self._left -= 1
+
+
+class Session(Protocol):
+    """The seam for HTTP: what of `requests.Session` the client uses."""
+
+    def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        timeout: tuple[float, float] | None = None,
+        allow_redirects: bool = True,
+        headers: Mapping[str, str] | None = None,
+    ) -> requests.Response:
+        """Sends one request and reads the whole answer."""
+        ...
+
+
+class DashlyClient:
+    """Reads the Dashly Web API under the shared request budget.
+
+    Thread-safe as far as `requests.Session` is for plain GETs: one connection pool, no state per request.
+
+    Args:
+        token: API token; never part of an error, a log record or a file.
+        base_url: Ends in `/v1`: without it another paging dialect answers.
+        stop: Set it to end all waiting; the request in flight is finished.
+    """
+
+    def __init__(
+        self,
+        token: str,
+        budget: RequestBudget,
+        *,
+        base_url: str = DEFAULT_BASE_URL,
+        app_id: str = SELF_APP,
+        session: Session | None = None,
+        clock: Clock | None = None,
+        retry: RetryPolicy | None = None,
+        stop: threading.Event | None = None,
+    ) -> None:
+        if not token:
+            raise SettingsError(*_NO_TOKEN)
+        self.base_url = check_base_url(base_url)
+        self.app_id = app_id or SELF_APP
+        self.budget = budget
+        self.clock = clock or SystemClock()
+        self.stop = stop or threading.Event()
+        self.allowance = Allowance()
+        self.requests_sent = 0
+        self.waiting = 0
+        """Requests that wait for the budget right now."""
+        self.rate_limited = 0
+        self._token = token
+        self._session: Session = session or requests.Session()
+        self._retry = retry or RetryPolicy()
+        self._counting = threading.Lock()
+        redact_http_logs(token)
+
+    def get(self, path: str, params: Mapping[str, str], where: str = "") -> Answer:
+        """Returns the answer to one GET. Costs one request, and one more for each retry.
+
+        Args:
+            path: Below the base URL, such as `/apps/$self_app/users`.
+            params: Without the token.
+            where: What is being read, for messages; the path when empty.
+
+        Raises:
+            DashlyError: Of the kind that says what to do, see `dashly.errors`.
+        """
+        where = f"{where} ({path})" if where else path
+        for _ in range(self._retry.rate_limited_attempts):
+            answer = self._with_retries(path, params, where)
+            if answer is not None:
+                return answer
+        raise RateLimited(
+            f"{where}: rate limited {self._retry.rate_limited_attempts} times in a row although this machine stayed "
+            f"under {self.budget.limit}: something else uses this token",
+            "Use a token of its own for this job; the next run continues where this one stopped",
+        )
+
+    def _with_retries(self, path: str, params: Mapping[str, str], where: str) -> Answer | None:
+        retrying = tenacity.Retrying(
+            retry=tenacity.retry_if_exception_type((ApiUnavailable, BrokenBody)),
+            stop=tenacity.stop_after_attempt(self._retry.attempts),
+            wait=tenacity.wait_exponential_jitter(
+                self._retry.first_wait_seconds, self._retry.longest_wait_seconds, jitter=self._retry.jitter_seconds
+            ),
+            sleep=self._wait,
+            reraise=True,
+        )
+        try:
+            return retrying(self._once, path, params, where)
+        except (ApiUnavailable, BrokenBody) as error:
+            raise ApiUnavailable(
+                f"{where}: no usable answer in {self._retry.attempts} attempts; the last: {self._clean(str(error))}",
+                "What was read is kept; run again when the API answers",
+            ) from None
+
+    def _once(self, path: str, params: Mapping[str, str], where: str) -> Answer | None:
+        """Sends one request; None means rate limited: the budget is closed and the caller asks again."""
+        response = self._send(path, params, where)
+        if response.status_code == 429:
+            self.rate_limited += 1
+            self.budget.close_for(_retry_after_seconds(response, self.clock.now()) or self.budget.limit.seconds + 1)
+            return None
+        if response.status_code != 200:
+            self._refuse(response, where)
+        return Answer(response.content, parse_envelope(response.content, where, 200), self.clock.now())
+
+    def _send(self, path: str, params: Mapping[str, str], where: str) -> requests.Response:
+        with self._counting:
+            self.waiting += 1
+        try:
+            lease = self.budget.acquire(self.stop)
+        finally:
+            with self._counting:
+                self.waiting -= 1
+        if lease is None:
+            raise Stopped("stopped while waiting for the request budget")
+        with lease:
+            self.allowance.take()
+            with self._counting:
+                self.requests_sent += 1
+            try:
+                return self._session.request(
+                    "GET",
+                    self.base_url + path,
+                    params={**params, "auth_token": self._token},
+                    timeout=(CONNECT_SECONDS, READ_SECONDS),
+                    allow_redirects=False,
+                    headers={"User-Agent": "dashly-sync", "Accept": "application/json"},
+                )
+            except requests.RequestException as error:
+                raise ApiUnavailable(f"{where}: {type(error).__name__}: {self._clean(str(error))}") from None
+
+    def _refuse(self, response: requests.Response, where: str) -> None:
+        status = response.status_code
+        if 300 <= status < 400:
+            target = urlsplit(response.headers.get("Location", "")).netloc or "another place"
+            raise RequestRefused(f"{where}: redirected to {target}", "Check the base URL (https, host, /v1)")
+        try:
+            meta = parse_body(response.content).get("meta")
+        except BrokenBody as error:
+            raise_for_error(status, {"error_message": str(error)}, where)
+        raise_for_error(status, meta if isinstance(meta, dict) else {}, where)
+
+    def _wait(self, seconds: float) -> None:
+        if self.clock.wait(seconds, self.stop):
+            raise Stopped("stopped while waiting to try again")
+
+    def _clean(self, text: str) -> str:
+        return redact(text, self._token)
+
+
+def check_base_url(base_url: str) -> str:
+    """Returns the base URL without a trailing slash.
+
+    Raises:
+        SettingsError: It is no http(s) URL that ends in `/v1`.
+
+    Example:
+        >>> check_base_url("https://api.carrotquest.io/v1/")
+        'https://api.carrotquest.io/v1'
+    """
+    url = base_url.strip().rstrip("/")
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise SettingsError(
+            f"the base URL {redact(base_url)!r} is no http(s) URL", f"The default is {DEFAULT_BASE_URL}"
+        )
+    if not parts.path.endswith("/v1") or parts.query or parts.fragment:
+        raise SettingsError(
+            f"the base URL {redact(base_url)!r} does not end in /v1; without it another paging dialect answers",
+            f"Write {parts.scheme}://{parts.netloc}/v1",
+        )
+    return url
+
+
+def _retry_after_seconds(response: requests.Response, now: float) -> float | None:
+    """Returns what a Retry-After header asks for, at most an hour; None without a usable one."""
+    value = response.headers.get("Retry-After", "").strip()
+    parsers: tuple[Callable[[str], float], ...] = (float, lambda text: parsedate_to_datetime(text).timestamp() - now)
+    for parse in parsers:
+        try:
+            return min(max(parse(value), 1.0), 3600.0)
+        except (TypeError, ValueError):
+            continue
+    return None
+
+
+_NO_TOKEN = (
+    "no API token. Looked for DASHLY_AUTH_TOKEN, SOURCES__DASHLY__AUTH_TOKEN and [sources.dashly] auth_token in "
+    ".dlt/secrets.toml",
+    "Create one in Dashly under Settings > Developers",
+)

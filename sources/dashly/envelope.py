@@ -1,0 +1,136 @@
+"""The `meta` + `data` wrapper of every answer: parsing it, and turning its errors into ours."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from dashly.errors import (
+    AccessError,
+    ApiChanged,
+    ApiUnavailable,
+    DashlyError,
+    RecordForbidden,
+    RecordGone,
+    RequestRefused,
+)
+
+
+class ExactFloat(float):
+    """A float that remembers how it was written: page tokens go back to the API exactly as sent."""
+
+    text: str
+
+    def __new__(cls, text: str) -> ExactFloat:
+        """Returns the float of `text`, remembering the text."""
+        number = super().__new__(cls, text)
+        number.text = text
+        return number
+
+
+class BrokenBody(Exception):
+    """The body is not a complete JSON object: a proxy's page or an answer cut off. Worth a retry."""
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """One parsed answer with status 200."""
+
+    data: Any
+    meta: Mapping[str, Any]
+
+    @property
+    def next_token(self) -> str | None:
+        """The page token for the next page exactly as sent; None when null or absent."""
+        token = self.meta.get("next_after")
+        if token is None:
+            return None
+        return token.text if isinstance(token, ExactFloat) else str(token)
+
+    @property
+    def names_next_token(self) -> bool:
+        """Whether the answer has a `next_after` at all, be it null."""
+        return "next_after" in self.meta
+
+
+def parse_body(body: bytes) -> dict[str, Any]:
+    """Returns the JSON object in `body`, floats exact as text too.
+
+    Raises:
+        BrokenBody: It is no JSON, or no object.
+    """
+    try:
+        parsed = json.loads(body, parse_float=ExactFloat, parse_constant=_no_number)
+    except (ValueError, RecursionError) as error:
+        raise BrokenBody(_excerpt(body)) from error
+    if not isinstance(parsed, dict):
+        raise BrokenBody(_excerpt(body))
+    return parsed
+
+
+def parse_envelope(body: bytes, where: str, status: int | None = None) -> Envelope:
+    """Returns the envelope of a successful answer.
+
+    Args:
+        body: As it came.
+        where: Resource and path, without secrets, for messages.
+        status: HTTP status; None takes the body's own `meta.status`.
+
+    Raises:
+        BrokenBody: Worth a retry.
+        DashlyError: The error the API reports, as the kind of error it is.
+
+    Example:
+        >>> parse_envelope(b'{"meta": {"status": 200, "next_after": 1447339319.900966}, "data": []}', "x").next_token
+        '1447339319.900966'
+    """
+    parsed = parse_body(body)
+    meta = parsed.get("meta")
+    if not isinstance(meta, dict):
+        raise ApiChanged(f"{where}: the answer has no `meta`; got keys {', '.join(sorted(parsed)) or 'none'}")
+    seen = status if status not in (None, 200) else meta.get("status", status)
+    if seen != 200:
+        raise_for_error(seen, meta, where)
+    return Envelope(parsed.get("data"), meta)
+
+
+def raise_for_error(status: object, meta: Mapping[str, Any], where: str) -> NoReturn:
+    """Raises the error for an answer that is no success. The status decides first, the error's name second.
+
+    Names differ between pages of the documents (`NotAuthenticated`, `AuthenticationFailed`), statuses do not.
+    """
+    name, text = str(meta.get("error") or "no error name"), str(meta.get("error_message") or "")
+    fields = f", fields {json.dumps(meta['error_fields'], default=str)}" if meta.get("error_fields") else ""
+    raise _error_class(status, name)(
+        f"{where}: {status} {name}{': ' + text if text else ''}{fields}", _mend(status, name)
+    )
+
+
+def _error_class(status: object, name: str) -> type[DashlyError]:
+    if status == 400 and name == "LookupError":
+        return RecordGone
+    if isinstance(status, int) and status >= 500:
+        return ApiUnavailable
+    known: dict[object, type[DashlyError]] = {401: AccessError, 403: RecordForbidden}
+    refused = isinstance(status, int) and 400 <= status < 500
+    return known.get(status, RequestRefused if refused else ApiChanged)
+
+
+def _mend(status: object, name: str) -> str:
+    if status == 401:
+        return "Create a token in Dashly under Settings > Developers and set DASHLY_AUTH_TOKEN"
+    if status == 404:
+        return "Check the base URL: it has to end in /v1, as in https://api.dashly.app/v1"
+    if status == 403:
+        return "The token has no access to it; check the app id and the token's rights"
+    return "" if name != "ValidationError" else "The API may have changed its parameters: run `dashly-sync check`"
+
+
+def _no_number(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is no JSON")
+
+
+def _excerpt(body: bytes) -> str:
+    return f"{len(body)} bytes that are no JSON object, beginning {body[:60].decode('utf-8', 'replace')!r}"

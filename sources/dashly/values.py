@@ -1,0 +1,148 @@
+"""Single values as the warehouse takes them: ids as text, times as UTC datetimes, JSON as text, text without poison.
+
+Every function takes what `json.loads` gives and raises nothing: a value of an unexpected kind becomes None or text.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_POISON = re.compile("[\x00\ud800-\udfff]")
+"""NUL stops Postgres, a lone surrogate stops every destination."""
+_WRITTEN_NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
+"""NUL as `json.dumps` writes it, and not the six characters of a text that only looks like it."""
+_LATEST_MICROSECONDS = 253_402_300_799_999_999
+"""9999-12-31: no later time fits a timestamp of Python's."""
+
+
+def text(value: Any) -> str | None:
+    r"""Returns the value as text without NUL characters and lone surrogates; None stays None.
+
+    Example:
+        >>> text("a\x00b"), text(12), text(True), text({"a": 1})
+        ('ab', '12', 'true', '{"a":1}')
+    """
+    if value is None:
+        return None
+    if isinstance(value, str):
+        return _POISON.sub("", value)
+    return json_text(value)
+
+
+def identifier(value: Any) -> str | None:
+    """Returns an id as text; None for what is no id.
+
+    Example:
+        >>> identifier(1448121617782670208), identifier("12"), identifier({"id": 7}), identifier(None)
+        ('1448121617782670208', '12', '7', None)
+    """
+    if isinstance(value, Mapping):
+        return identifier(value.get("id"))
+    if value is None or value == "" or isinstance(value, bool):
+        return None
+    return text(value)
+
+
+def id_number(record: Mapping[str, Any]) -> int | None:
+    """Returns the record's id as a number, its place in a list in order of id; None without a numeric id."""
+    written = identifier(record)
+    return int(written) if written is not None and written.isdecimal() else None
+
+
+def boolean(value: Any) -> bool | None:
+    """Returns a truth value; by the API's rule any word but `false`, `0` and the empty one is true."""
+    if value is None or isinstance(value, bool):
+        return value
+    return str(value).strip().lower() not in ("false", "0", "")
+
+
+def integer(value: Any) -> int | None:
+    """Returns a whole number that fits 64 bits; None for anything else."""
+    try:
+        number = int(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return number if -(2**63) <= number < 2**63 else None
+
+
+def microseconds(value: Any) -> int | None:
+    """Returns microseconds since 1970 of a time as the API writes it; None for what is no time.
+
+    Top-level times are unix seconds, whole or with a fraction; property values are ISO 8601 without a zone, taken as
+    UTC (api-reference.md, section 3).
+
+    Example:
+        >>> microseconds(1447339319.900966), microseconds("2026-05-17T13:01:32"), microseconds("2026-05-17")
+        (1447339319900966, 1779022892000000, 1778976000000000)
+    """
+    if value is None or isinstance(value, bool):
+        return None
+    try:
+        parsed = _from_seconds(value) if isinstance(value, int | float) else _from_words(str(value).strip())
+    except (ValueError, OverflowError, ArithmeticError):
+        return None
+    return parsed if parsed is not None and 0 <= abs(parsed) <= _LATEST_MICROSECONDS else None
+
+
+def timestamp(value: Any) -> datetime | None:
+    """Returns the UTC datetime of a time as the API writes it; None for what is no time."""
+    micros = microseconds(value)
+    return None if micros is None else from_microseconds(micros)
+
+
+def from_microseconds(micros: int) -> datetime:
+    """Returns the UTC datetime so many microseconds after 1970.
+
+    Example:
+        >>> from_microseconds(1447339319900966).isoformat()
+        '2015-11-12T14:41:59.900966+00:00'
+    """
+    return EPOCH + timedelta(microseconds=micros)
+
+
+def json_text(value: Any) -> str:
+    """Returns compact JSON text that every destination takes, whatever text is inside; keys keep their order."""
+    try:
+        written = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False, default=str)
+    except (ValueError, RecursionError):
+        written = json.dumps(str(value), ensure_ascii=False)
+    return _POISON.sub("", _WRITTEN_NUL.sub(r"\1", written))
+
+
+def json_column(value: Any) -> str | None:
+    """Returns JSON text for a JSON column; None for None, so that the column is null and not the JSON `null`."""
+    return None if value is None else json_text(value)
+
+
+def json_type(value: Any) -> str:
+    """Returns the JSON type's name: string, number, boolean, list, object or null."""
+    kinds: tuple[tuple[type | tuple[type, ...], str], ...] = (
+        (bool, "boolean"),
+        ((int, float), "number"),
+        (str, "string"),
+        (list, "list"),
+        (dict, "object"),
+    )
+    return next((name for kind, name in kinds if isinstance(value, kind)), "null")
+
+
+def _from_seconds(seconds: int | float) -> int | None:
+    if isinstance(seconds, float) and not math.isfinite(seconds):
+        return None
+    exact = getattr(seconds, "text", None) or repr(seconds)
+    return int((Decimal(exact) * 1_000_000).to_integral_value())
+
+
+def _from_words(words: str) -> int | None:
+    if re.fullmatch(r"-?\d+(\.\d+)?", words):
+        return int((Decimal(words) * 1_000_000).to_integral_value())
+    moment = datetime.fromisoformat(words)
+    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return (aware - EPOCH) // timedelta(microseconds=1)
