@@ -1,0 +1,1 @@
+"""Puts source, state and warehouse together: slices, runs, and the command line."""

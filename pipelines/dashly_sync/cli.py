@@ -1,0 +1,328 @@
+"""The command line: what each command takes, and which exit code it ends in.
+
+stdout is the result, stderr is progress and warnings. What needs dlt or duckdb is imported inside the command, so that
+`--help` answers at once.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+
+from dashly_sync.durations import parse_duration
+from dashly_sync.exits import Exit, exit_for
+from dashly_sync.settings import SETTINGS, Settings, resolve_settings
+
+if TYPE_CHECKING:
+    from dashly_sync.run import RunLimits
+    from dashly_sync.run_log import RunRecord
+    from dashly_sync.signals import StopSignal
+
+Command = Callable[..., Any]
+
+
+class Duration(click.ParamType[float]):
+    """A duration such as 14m, in seconds."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Returns seconds."""
+        try:
+            return parse_duration(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+def with_settings(*keys: str) -> Callable[[Command], Command]:
+    """Adds the flags of the settings with these keys; all that have one when none is named."""
+
+    def decorate(command: Command) -> Command:
+        for setting in reversed(SETTINGS):
+            if setting.flag is not None and (not keys or setting.key in keys):
+                default = (
+                    f" [{setting.environment}; default {setting.default}]"
+                    if setting.default
+                    else f" [{setting.environment}]"
+                )
+                command = click.option(setting.flag, setting.key, help=setting.help + default)(command)
+        return command
+
+    return decorate
+
+
+def settings_of(flags: dict[str, Any]) -> Settings:
+    """Takes the settings' flags out of `flags` and returns the settings in force."""
+    return resolve_settings({setting.key: flags.pop(setting.key, None) for setting in SETTINGS})
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+@click.version_option(package_name="dashly-sync")
+def cli() -> None:
+    """Sync Dashly (Carrot quest) into DuckDB or Postgres, within 60 requests a minute.
+
+    \b
+    Try it without an account:   dashly-sync demo
+    The first real sync:         DASHLY_AUTH_TOKEN=… dashly-sync run
+    """
+
+
+@cli.command()
+@with_settings()
+@click.option(
+    "--only",
+    help="Comma-separated resources: users, events, conversations, parts, channels, active_users, user_details",
+)
+@click.option("--max-time", type=Duration(), help="End the run after so long, as 14m or 1h30m; the next one goes on")
+@click.option(
+    "--max-requests", type=click.IntRange(min=1), help="End the run after so many requests; the next one goes on"
+)
+@click.option("--since", help="Read nothing older than this date; what is older stays known as missing")
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print the run's record as JSON; the closing sentence goes to stderr"
+)
+@click.option(
+    "-v", "--verbose", count=True, help="Log to stderr: -v warnings and info, -vv debug; the token is never shown"
+)
+def run(**flags: Any) -> None:
+    """Run one sync, and say what it did and what is left.
+
+    \b
+    dashly-sync run
+    dashly-sync run --to postgresql://me@localhost/warehouse --max-time 14m
+    dashly-sync run --only conversations,parts --max-requests 20
+    """
+    as_json, verbose = flags.pop("as_json"), flags.pop("verbose")
+    _log(verbose)
+    limits = _limits(flags)
+    record, number = _carry_out(settings_of(flags), limits)
+    _close(record, as_json)
+    if number is not None:
+        sys.exit(128 + number)
+
+
+@cli.command()
+@with_settings()
+@click.option("--json", "as_json", is_flag=True, help="Print the verdicts as JSON")
+def check(**flags: Any) -> None:
+    """Check token, app, API dialect, destination and state directory. Costs two requests.
+
+    \b
+    dashly-sync check
+    """
+    as_json = flags.pop("as_json")
+    from dashly_sync.check import check_all
+
+    verdicts = []
+    for verdict in check_all(settings_of(flags)):
+        verdicts.append(verdict)
+        if not as_json:
+            click.echo(f"{'ok  ' if verdict.exit is Exit.DONE else 'FAIL'}  {verdict.subject}: {verdict.finding}")
+    failed = [verdict for verdict in verdicts if verdict.exit is not Exit.DONE]
+    if as_json:
+        click.echo(
+            json.dumps([{"subject": v.subject, "ok": v.exit is Exit.DONE, "finding": v.finding} for v in verdicts])
+        )
+    else:
+        click.echo(f"{len(verdicts) - len(failed)} of {len(verdicts)} checks are well.")
+    sys.exit(failed[0].exit if failed else Exit.DONE)
+
+
+@cli.command()
+@with_settings("destination", "dataset_name", "rate_limit", "state_dir")
+@click.option("--json", "as_json", is_flag=True, help="Print the status as JSON")
+def status(**flags: Any) -> None:
+    """Show freshness, backlog, request budget and the last runs. Costs no request.
+
+    \b
+    dashly-sync status --to duckdb:///dashly_warehouse.duckdb
+    """
+    as_json = flags.pop("as_json")
+    from dashly_sync.status import read_status, runs_result, tables_result
+    from dashly_warehouse.query import write_result
+
+    found = read_status(settings_of(flags))
+    if as_json:
+        click.echo(json.dumps(found.to_json(), ensure_ascii=False))
+        return
+    if found.tables:
+        write_result(tables_result(found), "table", sys.stdout)
+        write_result(runs_result(found), "table", sys.stdout)
+    if found.budget is not None:
+        click.echo(f"Request budget: {found.budget.started} of {found.budget.limit} used.")
+    click.echo(found.sentence())
+
+
+@cli.command()
+@click.argument("sql")
+@with_settings("destination", "dataset_name")
+@click.option("--format", "shape", type=click.Choice(["table", "json", "csv"]), default="table", show_default=True)
+@click.option("--max-rows", type=click.IntRange(min=1), help="Print so many rows at most; a table prints 50")
+def query(sql: str, shape: Any, max_rows: int | None, **flags: Any) -> None:
+    """Ask the warehouse; nothing can be changed.
+
+    \b
+    dashly-sync query "select name, count(*) from events group by name"
+    dashly-sync query "select * from users" --format csv > users.csv
+    """
+    from dashly_warehouse.connections import connect
+    from dashly_warehouse.query import run_query, write_result
+    from dashly_warehouse.specs import parse_destination
+
+    settings = settings_of(flags)
+    with connect(parse_destination(settings.destination), settings.dataset_name) as warehouse:
+        write_result(run_query(warehouse, sql), shape, sys.stdout, max_rows)
+
+
+@cli.command()
+@click.option("--users", default=200, show_default=True, type=click.IntRange(0, 1_000_000))
+@click.option("--conversations", default=120, show_default=True, type=click.IntRange(0, 1_000_000))
+@click.option("--port", default=8099, show_default=True, type=click.IntRange(0, 65535))
+@click.option("--seed", default=1, show_default=True)
+@click.option(
+    "--users-dialect",
+    type=click.Choice(["after", "offset"]),
+    default="after",
+    show_default=True,
+    help="How the user list pages",
+)
+@click.option("--rate-limit", default="60/60", show_default=True, help="Requests / seconds, or `none`")
+@click.option("--latency", "latency_seconds", default=0.0, show_default=True, help="Seconds until each answer")
+@click.option("--live-rate", default=0.0, show_default=True, help="Deeds of the account's people per request")
+def simulator(rate_limit: str, port: int, **choices: Any) -> None:
+    """Serve a simulated Dashly API on localhost until Ctrl-C.
+
+    \b
+    dashly-sync simulator --users 5000 --conversations 2000
+    """
+    from dashly_simulator import Simulator, SimulatorSettings, run_forever
+
+    try:
+        limit = None if rate_limit == "none" else rate_limit
+        simulated = Simulator(SimulatorSettings(clock="real", rate_limit=limit, **choices))
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+
+    def ready(server: Any) -> None:
+        click.echo(
+            f"export DASHLY_BASE_URL={server.base_url}\nexport DASHLY_AUTH_TOKEN={simulated.settings.auth_token}"
+        )
+        click.echo("Serving; Ctrl-C ends it.", err=True)
+
+    run_forever(simulated, "127.0.0.1", port, ready)
+    click.echo(f"Served {simulated.requests.total:,} requests.")
+
+
+@cli.command()
+@click.option(
+    "--file", type=click.Path(path_type=Path, dir_okay=False), default=Path("dashly_demo.duckdb"), show_default=True
+)
+def demo(file: Path) -> None:
+    """Sync a simulated app into a DuckDB file and look at the data. No account, no network.
+
+    \b
+    dashly-sync demo
+    """
+    from dashly_sync.demo import run_demo
+    from dashly_sync.signals import stop_signals
+    from dashly_sync.warehouse_pipeline import quiet_dlt
+
+    quiet_dlt()
+    with stop_signals() as stop:
+        click.echo(run_demo(file, stop, sys.stdout))
+    if stop.number is not None:
+        sys.exit(128 + stop.number)
+
+
+def main() -> NoReturn:
+    """Runs the command and exits as the contract says; a user's mistake shows no traceback."""
+    try:
+        cli.main(standalone_mode=False)
+    except click.exceptions.Exit as ended:
+        sys.exit(ended.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(Exit.USAGE)
+    except (click.Abort, KeyboardInterrupt):
+        sys.exit(Exit.SIGINT)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(Exit.DONE)
+    except Exception as error:
+        code = exit_for(error)
+        if code is None:
+            raise
+        click.echo(f"dashly-sync: {error}", err=True)
+        sys.exit(code)
+    sys.exit(Exit.DONE)
+
+
+def _limits(flags: dict[str, Any]) -> RunLimits:
+    from dashly import since_microseconds
+    from dashly_sync.run import RunLimits, with_parents
+
+    resources = with_parents(_resources(flags.pop("only")))
+    since = since_microseconds(flags.pop("since"))
+    return RunLimits(resources, flags.pop("max_requests"), flags.pop("max_time"), since)
+
+
+def _resources(only: str | None) -> tuple[str, ...]:
+    """Returns the resources that `--only` names; the default ones without it."""
+    from difflib import get_close_matches
+
+    from dashly.endpoints import DEFAULT_RESOURCES, RESOURCES
+
+    if only is None:
+        return DEFAULT_RESOURCES
+    named = [name.strip() for name in only.split(",") if name.strip()]
+    for name in named:
+        if name not in RESOURCES:
+            close = get_close_matches(name, RESOURCES, 1)
+            hint = f"; did you mean {close[0]}?" if close else ""
+            raise click.UsageError(f"--only: there is no resource {name!r}{hint} There are: {', '.join(RESOURCES)}")
+    if not named:
+        raise click.UsageError(f"--only names no resource. There are: {', '.join(RESOURCES)}")
+    return tuple(named)
+
+
+def _carry_out(settings: Settings, limits: RunLimits) -> tuple[RunRecord, int | None]:
+    """Runs one sync with progress on stderr; returns its record and the signal that ended it, if one did."""
+    from dashly_sync.run import Run
+    from dashly_sync.signals import stop_signals
+    from dashly_sync.watch import RunWatch, watching
+
+    watch = RunWatch(settings.rate_limit)
+    with stop_signals() as stop, watching(watch):
+        record = Run(settings, limits, stop, watch).carry_out()
+    return record, _ended_by(stop, record)
+
+
+def _ended_by(stop: StopSignal, record: RunRecord) -> int | None:
+    return stop.number if record.outcome == "signal" else None
+
+
+def _close(record: RunRecord, as_json: bool) -> None:
+    from dashly_sync.summary import closing_sentence
+
+    for parent, reason in record.skipped.items():
+        click.echo(f"left for the next run: {parent}: {reason}", err=True)
+    if as_json:
+        click.echo(json.dumps(record.to_json(), ensure_ascii=False))
+    click.echo(closing_sentence(record), err=as_json)
+
+
+def _log(verbose: int) -> None:
+    """Logs to stderr; urllib3's debug lines, which hold whole URLs, go through the token's filter."""
+    import logging
+
+    level = {0: logging.ERROR, 1: logging.INFO}.get(verbose, logging.DEBUG)
+    logging.basicConfig(level=level, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+
+
+if __name__ == "__main__":
+    main()

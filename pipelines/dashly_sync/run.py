@@ -1,0 +1,217 @@
+"""One run: slice after slice of about a minute, each fetched, loaded and committed before the next begins.
+
+dlt commits rows and state together when a load package is done, and throws a failed extraction away whole. So a run is
+a loop of short ones, and the load happens while the request budget refills.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import dlt
+
+from dashly import DashlyClient, Reader, Slice, dashly
+from dashly.client import Allowance
+from dashly.errors import DashlyError
+from dashly.held import DestinationProgress
+from dashly.values import from_microseconds
+from dashly_state.budget import RequestBudget
+from dashly_state.clock import Clock, SystemClock
+from dashly_state.directory import StateDirectory
+from dashly_state.lock import RunLock
+from dashly_sync.run_log import RunRecord, write_run
+from dashly_sync.settings import Settings
+from dashly_sync.signals import StopSignal
+from dashly_sync.warehouse_pipeline import open_pipeline
+from dashly_warehouse.destinations import check_destination, explain_failure, loader_file_format
+from dashly_warehouse.keys import ensure_keys, prune_dlt_history
+from dashly_warehouse.settle import settle
+from dashly_warehouse.specs import DestinationSpec
+
+SLICE_SECONDS = 60.0
+CHILDREN = {"users": ("events", "user_details"), "conversations": ("parts",)}
+
+
+@dataclass(frozen=True, slots=True)
+class RunLimits:
+    """How far a run goes.
+
+    Attributes:
+        resources: What to read; a child brings its list along.
+        max_requests: Retries count.
+        max_seconds: From start to last commit.
+        since: Nothing older is read, microseconds since 1970.
+    """
+
+    resources: tuple[str, ...]
+    max_requests: int | None = None
+    max_seconds: float | None = None
+    since: int | None = None
+
+
+Watch = Callable[[RunRecord, Slice | None], None]
+
+
+class Run:
+    """Carries one run out.
+
+    Args:
+        settings: Where to and with which token.
+        limits: How far.
+        stop: Ends the run after the page in hand.
+        watch: Called after each page and after each load.
+        clock: What time it is.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        limits: RunLimits,
+        stop: StopSignal,
+        watch: Watch = lambda _record, _slice: None,
+        clock: Clock | None = None,
+    ) -> None:
+        self._settings, self._limits, self._stop, self._watch = settings, limits, stop, watch
+        self._clock = clock or SystemClock()
+        self._directory = StateDirectory(settings.state_dir)
+        self._ends_at: float | None = None
+        self.record = RunRecord(uuid.uuid4().hex, datetime.fromtimestamp(self._clock.now(), UTC))
+
+    def carry_out(self) -> RunRecord:
+        """Returns the record of the run, as it stands in `sync_runs`.
+
+        Raises:
+            DashlyError: The API failed; everything read before is loaded.
+            WarehouseError: The destination failed; the next run goes on from what it has.
+            StateError: The state directory failed, or another run holds the lock.
+        """
+        if self._limits.max_seconds is not None:
+            self._ends_at = self._clock.monotonic() + self._limits.max_seconds
+        client = self._client()
+        pipeline, spec = open_pipeline(self._settings, self._directory)
+        with RunLock(self._directory.lock_path(lock_name(self._settings))) as lock:
+            lock.acquire({"command": "dashly-sync run", "destination": spec.display})
+            check_destination(spec, self._settings.dataset_name)
+            try:
+                self._sync(client, pipeline, spec)
+            except Exception as error:
+                known = explain_failure(error, spec)
+                if known is None:
+                    raise
+                raise known from None
+        return self.record
+
+    def _client(self) -> DashlyClient:
+        settings = self._settings
+        budget = RequestBudget(self._directory.budget_path, settings.auth_token, settings.rate_limit, self._clock)
+        client = DashlyClient(
+            settings.auth_token,
+            budget,
+            base_url=settings.base_url,
+            app_id=settings.app_id,
+            clock=self._clock,
+            stop=self._stop.event,
+        )
+        client.allowance = Allowance(self._limits.max_requests)
+        return client
+
+    def _sync(self, client: DashlyClient, pipeline: dlt.Pipeline, spec: DestinationSpec) -> None:
+        file_format = loader_file_format(spec)
+        if pipeline.has_pending_data:
+            pipeline.run()
+        pipeline.sync_destination()
+        reader = Reader(client, self._limits.since)
+        error: DashlyError | None = None
+        while error is None:
+            limits = self._next_slice()
+            source = dashly(reader=reader, limits=limits, state_dir=self._state_dir())
+            pipeline.run(source.with_resources(*self._limits.resources), loader_file_format=file_format)
+            self._committed(pipeline, client, limits)
+            error = limits.error
+            if limits.finished or self._ended(client):
+                break
+            if self.record.slices == 1 and error is None:
+                write_run(pipeline, self.record, file_format)  # so that a run that is killed leaves a trace
+        self._conclude(pipeline, client, reader, error)
+        write_run(pipeline, self.record, file_format)
+        prune_dlt_history(pipeline)
+        if error is not None:
+            raise error
+
+    def _next_slice(self) -> Slice:
+        left = None if self._ends_at is None else max(0.0, self._ends_at - self._clock.monotonic())
+        return Slice(
+            max_requests=self._settings.rate_limit.requests,
+            max_seconds=SLICE_SECONDS if left is None else min(SLICE_SECONDS, left),
+            keep_error=True,
+            on_page=lambda limits: self._watch(self.record, limits),
+        )
+
+    def _committed(self, pipeline: dlt.Pipeline, client: DashlyClient, limits: Slice) -> None:
+        """Does what dlt leaves to us after a load: keys, and tombstones of what vanished."""
+        ensure_keys(pipeline)
+        if limits.began_at is not None:
+            settle(pipeline, from_microseconds(limits.began_at))
+        self.record.slices += 1
+        self.record.add_records(limits.rows)
+        self._count(client)
+        self._watch(self.record, None)
+
+    def _count(self, client: DashlyClient) -> None:
+        self.record.requests, self.record.rate_limited = client.requests_sent, client.rate_limited
+        self.record.waited_seconds = round(client.budget.waited_seconds, 3)
+
+    def _ended(self, client: DashlyClient) -> str | None:
+        """Returns why the run ends on purpose with work left; None while it goes on."""
+        if self._stop.event.is_set():
+            return "signal"
+        if client.allowance.spent:
+            return "request limit"
+        if self._ends_at is not None and self._clock.monotonic() >= self._ends_at:
+            return "time limit"
+        return None
+
+    def _conclude(
+        self, pipeline: dlt.Pipeline, client: DashlyClient, reader: Reader, error: DashlyError | None
+    ) -> None:
+        record = self.record
+        self._count(client)
+        streams = [name for name in ("events", "parts", "user_details") if name in self._limits.resources]
+        record.backlog = DestinationProgress(pipeline).backlog(streams, self._limits.since)
+        record.open_lists = open_lists(pipeline, self._limits.resources)
+        record.skipped = {f"{stream} of {parent}": why for (stream, parent), why in reader.skipped.items()}
+        done = not any(record.backlog.values()) and not record.open_lists
+        record.outcome = "failed" if error else (None if done else self._ended(client)) or "finished"
+        record.error = str(error) if error else None
+        record.finished_at = datetime.fromtimestamp(self._clock.now(), UTC)
+
+    def _state_dir(self) -> str | None:
+        return None if self._settings.state_dir is None else str(self._settings.state_dir)
+
+
+def with_parents(resources: tuple[str, ...]) -> tuple[str, ...]:
+    """Returns the resources with the lists that their children need: rows that are paid for are kept.
+
+    Example:
+        >>> with_parents(("parts", "events"))
+        ('parts', 'events', 'users', 'conversations')
+    """
+    needed = [name for name, children in CHILDREN.items() if set(children) & set(resources)]
+    return tuple(dict.fromkeys((*resources, *needed)))
+
+
+def open_lists(pipeline: dlt.Pipeline, resources: tuple[str, ...]) -> list[str]:
+    """Returns the lists whose walks have not met their end."""
+    states = pipeline.state.get("sources", {}).get("dashly", {}).get("resources", {})
+    walks = {name: states.get(name, {}).get("coverage", {}).get("walks") for name in ("users", "conversations")}
+    return [name for name, left in walks.items() if left and name in resources]
+
+
+def lock_name(settings: Settings) -> str:
+    """One run per app: an app is a base URL and an app id, or the token when the app is the token's own."""
+    token = hashlib.sha256(settings.auth_token.encode()).hexdigest()[:16]
+    return f"{settings.base_url}|{token if settings.app_id.startswith('$') else settings.app_id}"

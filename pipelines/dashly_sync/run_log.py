@@ -1,0 +1,91 @@
+"""The table `sync_runs`: one row a run, written when it begins and again when it ends."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import dlt
+    from dlt.common.typing import TLoaderFileFormat
+
+TABLE = "sync_runs"
+_TYPES = {
+    "run_id": "text",
+    "started_at": "timestamp",
+    "finished_at": "timestamp",
+    "outcome": "text",
+    "requests": "bigint",
+    "rate_limited": "bigint",
+    "records": "bigint",
+    "slices": "bigint",
+    "waited_seconds": "double",
+    "backlog": "bigint",
+    "error": "text",
+    "_synced_at": "timestamp",
+}
+
+
+@dataclass(slots=True)
+class RunRecord:
+    """What one run did.
+
+    Attributes:
+        outcome: `running` (also of a run that was killed), `finished`, `request limit`, `time limit`, `signal` or
+            `failed`.
+        records: Rows loaded by table.
+        backlog: Parents with children known to be missing, by stream.
+    """
+
+    run_id: str
+    started_at: datetime
+    outcome: str = "running"
+    finished_at: datetime | None = None
+    requests: int = 0
+    rate_limited: int = 0
+    records: dict[str, int] = field(default_factory=dict)
+    slices: int = 0
+    waited_seconds: float = 0.0
+    backlog: dict[str, int] = field(default_factory=dict)
+    open_lists: list[str] = field(default_factory=list)
+    skipped: dict[str, str] = field(default_factory=dict)
+    error: str | None = None
+
+    def add_records(self, rows: Mapping[str, int]) -> None:
+        """Counts the rows of one more slice; the source's own memory is not counted."""
+        for table, count in rows.items():
+            if table != "sync_progress":
+                self.records[table] = self.records.get(table, 0) + count
+
+    def to_row(self) -> dict[str, Any]:
+        """Returns the row of `sync_runs`."""
+        return {
+            **{name: getattr(self, name) for name in _TYPES if name not in ("records", "backlog", "_synced_at")},
+            "records": sum(self.records.values()),
+            "backlog": sum(self.backlog.values()),
+            "_synced_at": datetime.now(UTC),
+        }
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns what `--json` prints."""
+        values = asdict(self)
+        for name in ("started_at", "finished_at"):
+            values[name] = None if values[name] is None else values[name].isoformat().replace("+00:00", "Z")
+        return values
+
+
+def write_run(pipeline: dlt.Pipeline, record: RunRecord, file_format: TLoaderFileFormat | None) -> None:
+    """Loads the run's row. Costs about 0.2 s and no request."""
+    import dlt
+
+    columns: Any = {name: {"name": name, "data_type": kind} for name, kind in _TYPES.items()}
+    resource = dlt.resource(
+        [record.to_row()],
+        name=TABLE,
+        columns=columns,
+        primary_key="run_id",
+        write_disposition={"disposition": "merge", "strategy": "delete-insert"},
+    )
+    pipeline.run(resource, loader_file_format=file_format)  # type: ignore[arg-type]  # None is its own default

@@ -1,0 +1,100 @@
+"""The settings of a command: flag, then environment, then dlt's configuration, then default."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dashly_state.budget import RateLimit
+
+DEFAULT_DESTINATION = "duckdb:///dashly_warehouse.duckdb"
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One setting under its three names."""
+
+    key: str
+    """dlt's key in `[sources.dashly]`, and the name in Python."""
+    environment: str
+    flag: str | None
+    default: str | None
+    help: str
+
+
+SETTINGS = (
+    Setting("auth_token", "DASHLY_AUTH_TOKEN", None, None, "API token; no flag, as a command line shows in `ps`"),
+    Setting("app_id", "DASHLY_APP_ID", "--app-id", "$self_app", "App id; $self_app is the token's own"),
+    Setting("base_url", "DASHLY_BASE_URL", "--base-url", "https://api.dashly.app/v1", "Base URL, ends in /v1"),
+    Setting("rate_limit", "DASHLY_RATE_LIMIT", "--rate-limit", "60/60", "Requests / seconds"),
+    Setting("destination", "DASHLY_DESTINATION", "--to", DEFAULT_DESTINATION, "duckdb:///FILE, postgresql://… or a name"),
+    Setting("dataset_name", "DASHLY_DATASET", "--dataset", "dashly", "Schema that receives the tables"),
+    Setting("state_dir", "DASHLY_STATE_DIR", "--state-dir", None, "Request budget, page journal, locks, dlt's files"),
+)  # fmt: skip
+
+
+class UsageError(Exception):
+    """A setting that makes no sense, with the mend."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What every command knows. The token never shows in its repr."""
+
+    auth_token: str = field(default="", repr=False)
+    app_id: str = "$self_app"
+    base_url: str = "https://api.dashly.app/v1"
+    rate_limit: RateLimit = field(default_factory=lambda: RateLimit(60, 60.0))
+    destination: str = DEFAULT_DESTINATION
+    dataset_name: str = "dashly"
+    state_dir: Path | None = None
+
+
+def resolve_settings(flags: Mapping[str, Any], environ: Mapping[str, str] | None = None) -> Settings:
+    """Returns the settings in force.
+
+    Args:
+        flags: By key; None where the flag was not given.
+        environ: `os.environ` when None.
+
+    Raises:
+        UsageError: A value makes no sense; says which, what was seen and what would be valid.
+    """
+    environ = os.environ if environ is None else environ
+    found = {one.key: _first(one, flags, environ) for one in SETTINGS}
+    return Settings(
+        auth_token=str(found["auth_token"] or ""),
+        app_id=str(found["app_id"]),
+        base_url=str(found["base_url"]),
+        rate_limit=_rate_limit(str(found["rate_limit"])),
+        destination=str(found["destination"]),
+        dataset_name=str(found["dataset_name"]),
+        state_dir=Path(str(found["state_dir"])) if found["state_dir"] else None,
+    )
+
+
+def _first(setting: Setting, flags: Mapping[str, Any], environ: Mapping[str, str]) -> Any:
+    if flags.get(setting.key) not in (None, ""):
+        return flags[setting.key]
+    if environ.get(setting.environment):
+        return environ[setting.environment]
+    configured = _from_dlt(setting)
+    return setting.default if configured in (None, "") else configured
+
+
+def _from_dlt(setting: Setting) -> Any:
+    """Returns what `.dlt/config.toml`, `.dlt/secrets.toml` or `SOURCES__DASHLY__*` say; None when they do not."""
+    import dlt  # 0.5 s to import: not for --help
+
+    source = dlt.secrets if setting.key == "auth_token" else dlt.config
+    return source.get(f"sources.dashly.{setting.key}")
+
+
+def _rate_limit(written: str) -> RateLimit:
+    try:
+        return RateLimit.parse(written)
+    except ValueError as error:
+        raise UsageError(f"--rate-limit: {error}") from None
