@@ -178,3 +178,10 @@ def warehouse(request: pytest.FixtureRequest, tmp_path: Path) -> Warehouse:
         return Warehouse("duckdb", f"duckdb:///{file}", "dashly", str(file))
     uri = request.getfixturevalue("postgres_uri")
     return Warehouse("postgres", uri, "dashly", uri)
+
+
+@pytest.fixture
+def duckdb_warehouse(tmp_path: Path) -> Warehouse:
+    """An empty DuckDB warehouse, for what does not depend on the kind of database."""
+    file = tmp_path / "warehouse.duckdb"
+    return Warehouse("duckdb", f"duckdb:///{file}", "dashly", str(file))

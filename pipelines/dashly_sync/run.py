@@ -11,19 +11,18 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 import dlt
 
 from dashly import DashlyClient, Reader, Slice, dashly
 from dashly.client import Allowance
-from dashly.errors import DashlyError
-from dashly.held import DestinationProgress
 from dashly.values import from_microseconds
 from dashly_state.budget import RequestBudget
 from dashly_state.clock import Clock, SystemClock
 from dashly_state.directory import StateDirectory
 from dashly_state.lock import RunLock
-from dashly_sync.run_log import RunRecord, write_run
+from dashly_sync.run_log import RUNNING, TABLE, RunRecord, add_run_table
 from dashly_sync.settings import Settings
 from dashly_sync.signals import StopSignal
 from dashly_sync.warehouse_pipeline import open_pipeline
@@ -33,6 +32,7 @@ from dashly_warehouse.settle import settle
 from dashly_warehouse.specs import DestinationSpec
 
 SLICE_SECONDS = 60.0
+PRUNE_EVERY_SLICES = 25
 CHILDREN = {"users": ("events", "user_details"), "conversations": ("parts",)}
 
 
@@ -120,74 +120,67 @@ class Run:
         return client
 
     def _sync(self, client: DashlyClient, pipeline: dlt.Pipeline, spec: DestinationSpec) -> None:
-        file_format = loader_file_format(spec)
+        file_format: Any = loader_file_format(spec)
         if pipeline.has_pending_data:
             pipeline.run()
         pipeline.sync_destination()
         reader = Reader(client, self._limits.since)
-        error: DashlyError | None = None
-        while error is None:
-            limits = self._next_slice()
+        while True:
+            limits = self._next_slice(client)
             source = dashly(reader=reader, limits=limits, state_dir=self._state_dir())
-            pipeline.run(source.with_resources(*self._limits.resources), loader_file_format=file_format)
-            self._committed(pipeline, client, limits)
-            error = limits.error
-            if limits.finished or self._ended(client):
+            add_run_table(source)
+            selected = source.with_resources(*self._limits.resources, TABLE)
+            pipeline.run(selected, loader_file_format=file_format)
+            self._committed(pipeline, limits)
+            if limits.error is not None:
+                raise limits.error
+            if self.record.outcome != RUNNING:
                 break
-            if self.record.slices == 1 and error is None:
-                write_run(pipeline, self.record, file_format)  # so that a run that is killed leaves a trace
-        self._conclude(pipeline, client, reader, error)
-        write_run(pipeline, self.record, file_format)
-        prune_dlt_history(pipeline)
-        if error is not None:
-            raise error
+        self.record.skipped = {f"{stream} of {parent}": why for (stream, parent), why in reader.skipped.items()}
 
-    def _next_slice(self) -> Slice:
+    def _next_slice(self, client: DashlyClient) -> Slice:
         left = None if self._ends_at is None else max(0.0, self._ends_at - self._clock.monotonic())
         return Slice(
             max_requests=self._settings.rate_limit.requests,
             max_seconds=SLICE_SECONDS if left is None else min(SLICE_SECONDS, left),
             keep_error=True,
             on_page=lambda limits: self._watch(self.record, limits),
+            closing_rows=lambda limits: {TABLE: [self._close_slice(client, limits).to_row()]},
         )
 
-    def _committed(self, pipeline: dlt.Pipeline, client: DashlyClient, limits: Slice) -> None:
-        """Does what dlt leaves to us after a load: keys, and tombstones of what vanished."""
+    def _close_slice(self, client: DashlyClient, limits: Slice) -> RunRecord:
+        """Writes down how the run stands when the slice has been read; the row loads with the slice or not at all."""
+        record = self.record
+        record.slices += 1
+        record.add_records(limits.rows)
+        record.requests, record.rate_limited = client.requests_sent, client.rate_limited
+        record.waited_seconds = round(client.budget.waited_seconds, 3)
+        record.backlog, record.open_lists = dict(limits.missing), list(limits.open_lists)
+        record.outcome = self._outcome(client, limits)
+        record.error = None if limits.error is None else str(limits.error)
+        if record.outcome != RUNNING:
+            record.finished_at = datetime.fromtimestamp(self._clock.now(), UTC)
+        return record
+
+    def _outcome(self, client: DashlyClient, limits: Slice) -> str:
+        out_of_time = self._ends_at is not None and self._clock.monotonic() >= self._ends_at
+        ends = (
+            (limits.error is not None, "failed"),
+            (limits.finished, "finished"),
+            (self._stop.event.is_set(), "signal"),
+            (client.allowance.spent, "request limit"),
+            (out_of_time, "time limit"),
+        )
+        return next((outcome for holds, outcome in ends if holds), RUNNING)
+
+    def _committed(self, pipeline: dlt.Pipeline, limits: Slice) -> None:
+        """Does what dlt leaves to us after a load: keys, tombstones of what vanished, and now and then pruning."""
         ensure_keys(pipeline)
         if limits.began_at is not None:
             settle(pipeline, from_microseconds(limits.began_at))
-        self.record.slices += 1
-        self.record.add_records(limits.rows)
-        self._count(client)
+        if pipeline.state["sources"]["dashly"]["slice"] % PRUNE_EVERY_SLICES == 0:
+            prune_dlt_history(pipeline)
         self._watch(self.record, None)
-
-    def _count(self, client: DashlyClient) -> None:
-        self.record.requests, self.record.rate_limited = client.requests_sent, client.rate_limited
-        self.record.waited_seconds = round(client.budget.waited_seconds, 3)
-
-    def _ended(self, client: DashlyClient) -> str | None:
-        """Returns why the run ends on purpose with work left; None while it goes on."""
-        if self._stop.event.is_set():
-            return "signal"
-        if client.allowance.spent:
-            return "request limit"
-        if self._ends_at is not None and self._clock.monotonic() >= self._ends_at:
-            return "time limit"
-        return None
-
-    def _conclude(
-        self, pipeline: dlt.Pipeline, client: DashlyClient, reader: Reader, error: DashlyError | None
-    ) -> None:
-        record = self.record
-        self._count(client)
-        streams = [name for name in ("events", "parts", "user_details") if name in self._limits.resources]
-        record.backlog = DestinationProgress(pipeline).backlog(streams, self._limits.since)
-        record.open_lists = open_lists(pipeline, self._limits.resources)
-        record.skipped = {f"{stream} of {parent}": why for (stream, parent), why in reader.skipped.items()}
-        done = not any(record.backlog.values()) and not record.open_lists
-        record.outcome = "failed" if error else (None if done else self._ended(client)) or "finished"
-        record.error = str(error) if error else None
-        record.finished_at = datetime.fromtimestamp(self._clock.now(), UTC)
 
     def _state_dir(self) -> str | None:
         return None if self._settings.state_dir is None else str(self._settings.state_dir)
@@ -202,13 +195,6 @@ def with_parents(resources: tuple[str, ...]) -> tuple[str, ...]:
     """
     needed = [name for name, children in CHILDREN.items() if set(children) & set(resources)]
     return tuple(dict.fromkeys((*resources, *needed)))
-
-
-def open_lists(pipeline: dlt.Pipeline, resources: tuple[str, ...]) -> list[str]:
-    """Returns the lists whose walks have not met their end."""
-    states = pipeline.state.get("sources", {}).get("dashly", {}).get("resources", {})
-    walks = {name: states.get(name, {}).get("coverage", {}).get("walks") for name in ("users", "conversations")}
-    return [name for name, left in walks.items() if left and name in resources]
 
 
 def lock_name(settings: Settings) -> str:

@@ -41,7 +41,7 @@ class RunWatch:
         if current is not None:
             self._rows += sum(count for table, count in current.rows.items() if table != "sync_progress")
             self._requests += current.pages
-            self._missing = current.missing
+            self._missing = sum(current.missing.values())
 
     @property
     def share_done(self) -> float:

@@ -12,10 +12,12 @@ from dashly.errors import (
     ApiChanged,
     ApiUnavailable,
     DashlyError,
+    RateLimited,
     RecordForbidden,
     RecordGone,
     RequestRefused,
 )
+from dashly.values import json_text, text
 
 
 class ExactFloat(float):
@@ -63,10 +65,10 @@ def parse_body(body: bytes) -> dict[str, Any]:
     """
     try:
         parsed = json.loads(body, parse_float=ExactFloat, parse_constant=_no_number)
-    except (ValueError, RecursionError) as error:
-        raise BrokenBody(_excerpt(body)) from error
-    if not isinstance(parsed, dict):
-        raise BrokenBody(_excerpt(body))
+    except (ValueError, RecursionError):
+        parsed = None
+    if not isinstance(parsed, dict):  # not inside `except`: the error's own text would carry the whole body along
+        raise BrokenBody(excerpt(body.decode("utf-8", "replace")))
     return parsed
 
 
@@ -101,10 +103,11 @@ def raise_for_error(status: object, meta: Mapping[str, Any], where: str) -> NoRe
 
     Names differ between pages of the documents (`NotAuthenticated`, `AuthenticationFailed`), statuses do not.
     """
-    name, text = str(meta.get("error") or "no error name"), str(meta.get("error_message") or "")
-    fields = f", fields {json.dumps(meta['error_fields'], default=str)}" if meta.get("error_fields") else ""
+    name, message = text(meta.get("error") or None) or "no error name", text(meta.get("error_message") or None)
+    fields = f", fields {json_text(meta['error_fields'])}" if meta.get("error_fields") else ""
+    status = status if isinstance(status, int) else text(status)
     raise _error_class(status, name)(
-        f"{where}: {status} {name}{': ' + text if text else ''}{fields}", _mend(status, name)
+        f"{where}: {status} {name}{': ' + message if message else ''}{fields}", _mend(status, name)
     )
 
 
@@ -113,7 +116,7 @@ def _error_class(status: object, name: str) -> type[DashlyError]:
         return RecordGone
     if isinstance(status, int) and status >= 500:
         return ApiUnavailable
-    known: dict[object, type[DashlyError]] = {401: AccessError, 403: RecordForbidden}
+    known: dict[object, type[DashlyError]] = {401: AccessError, 403: RecordForbidden, 429: RateLimited}
     refused = isinstance(status, int) and 400 <= status < 500
     return known.get(status, RequestRefused if refused else ApiChanged)
 
@@ -132,5 +135,6 @@ def _no_number(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is no JSON")
 
 
-def _excerpt(body: bytes) -> str:
-    return f"{len(body)} bytes that are no JSON object, beginning {body[:60].decode('utf-8', 'replace')!r}"
+def excerpt(body: str) -> str:
+    """Returns a message about a body that is no JSON object."""
+    return f"{len(body)} characters that are no JSON object, beginning {body[:60]!r}"

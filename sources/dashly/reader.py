@@ -82,12 +82,16 @@ class Slice:
     began_at: int | None = None
     """Microseconds since 1970: the earliest `_synced_at` of its rows."""
     pages: int = 0
-    missing: int = 0
-    """Parents with children known to be missing, as far as is known by now."""
+    missing: dict[str, int] = field(default_factory=dict)
+    """Parents with children known to be missing, by child resource, as far as is known by now."""
+    open_lists: list[str] = field(default_factory=list)
+    """Lists whose walks have not met their end."""
     rows: dict[str, int] = field(default_factory=dict)
     """Rows handed on, by table."""
     on_page: Callable[[Slice], None] | None = None
     """Called after each page, for progress."""
+    closing_rows: Callable[[Slice], Rows] | None = None
+    """Asked when the slice ends, for rows that ride in its package under the resource named as their table."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,7 +241,11 @@ class Reading:
                 if self._limits.on_page is not None:
                     self._limits.on_page(self._limits)
                 yield page
-        self._end()
+        self._conclude()
+        if self._limits.closing_rows is not None:
+            yield PageRows({name: {name: rows} for name, rows in self._limits.closing_rows(self._limits).items()})
+        if self._limits.error is not None and not self._limits.keep_error:
+            raise self._limits.error
 
     # ---- what to read -------------------------------------------------------------------------------------------
 
@@ -252,7 +260,7 @@ class Reading:
             if name in self._selected and name not in self._state.run.get("snapshots", ()):
                 self._push(Task(name, HEAD - 1, Walk()))
         streams = [name for name in CHILDREN if name in self._selected]
-        self._limits.missing = sum(self._lookup.backlog(streams, self._reader.since).values())
+        self._limits.missing = dict(self._lookup.backlog(streams, self._reader.since))
         self._backlog = self._lookup.pending(streams, self._reader.since)
         self._next_in_backlog = next(self._backlog, None)
 
@@ -521,7 +529,7 @@ class Reading:
         """Keeps what is known now of a parent, and queues what its children still miss."""
         self._progress[after.stream, after.parent_id] = after
         if after.stream in self._selected:
-            self._limits.missing += after.pending - before.pending
+            self._limits.missing[after.stream] += after.pending - before.pending
         self._push_child(after)
 
     def _set_coverage(self, name: str, coverage: Coverage) -> None:
@@ -541,21 +549,15 @@ class Reading:
                 self._limits.rows[table] = self._limits.rows.get(table, 0) + len(many)
         return PageRows(by_resource)
 
-    def _end(self) -> None:
-        """Notes how the slice ended.
-
-        Raises:
-            DashlyError: The API failed, and the caller did not ask to keep the error.
-        """
+    def _conclude(self) -> None:
+        """Notes how the slice ended."""
         error = self._error
         self._limits.finished = error is None and not self._replaying and self._next_task() is None
+        self._limits.open_lists = [name for name, coverage in self._coverage.items() if not coverage.complete]
         if self._limits.finished:
             self._state.source.pop("run", None)
-        if error is None or isinstance(error, Stopped):
-            return
-        self._limits.error = error
-        if not self._limits.keep_error:
-            raise error
+        if not isinstance(error, Stopped):
+            self._limits.error = error
 
 
 _GONE = b'{"meta": {"status": 400, "error": "LookupError"}, "data": {}}'

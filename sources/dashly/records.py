@@ -6,6 +6,7 @@ to `extra` under its original key, so a field that the API adds tomorrow is kept
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
@@ -128,14 +129,16 @@ def part_rows(record: Record, conversation_id: str) -> Rows:
 
 def channel_rows(record: Record, _fetched_at: datetime) -> Rows:
     """Returns `channels` and `admins` (its operators) of one channel."""
+    operators = _list(record.get("operators"))
     row = {
         "id": identifier(record.get("id")),
         "name": text(record.get("name")),
         "type": text(record.get("type")),
         "avatar": text(record.get("avatar")),
-        "extra": _extra(record, "id", "name", "type", "avatar"),
+        "operator_ids": json_text([identifier(one) for one in operators]) if "operators" in record else None,
+        "extra": _extra(record, "id", "name", "type", "avatar", "operators"),
     }
-    return {"channels": [row], "admins": _admins(_list(record.get("operators")))}
+    return {"channels": [row], "admins": _admins(operators)}
 
 
 def active_user_rows(record: Record, sampled_at: datetime) -> Rows:
@@ -270,7 +273,9 @@ def _extra(record: Record, *taken: str) -> str | None:
 
 
 def _number(value: Any) -> float | None:
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+    """A finite number that fits a double; None for anything else."""
+    fits = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
+    return float(value) if fits else None
 
 
 def _mapping(value: Any) -> Record:

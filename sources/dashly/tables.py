@@ -206,7 +206,17 @@ ADMINS = _table(
     avatar=TEXT,
     type=TEXT,
 )
-CHANNELS = _table("channels", ["id"], "The inbox's channels", {}, id=TEXT, name=TEXT, type=TEXT, avatar=TEXT)
+CHANNELS = _table(
+    "channels",
+    ["id"],
+    "The inbox's channels",
+    {},
+    id=TEXT,
+    name=TEXT,
+    type=TEXT,
+    avatar=TEXT,
+    operator_ids=JSON,
+)
 ACTIVE_USERS = _table(
     "active_users",
     ["user_id", "sampled_at"],

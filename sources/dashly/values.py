@@ -18,8 +18,10 @@ _POISON = re.compile("[\x00\ud800-\udfff]")
 """NUL stops Postgres, a lone surrogate stops every destination."""
 _WRITTEN_NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
 """NUL as `json.dumps` writes it, and not the six characters of a text that only looks like it."""
-_LATEST_MICROSECONDS = 253_402_300_799_999_999
-"""9999-12-31: no later time fits a timestamp of Python's."""
+_EARLIEST_MICROSECONDS, _LATEST_MICROSECONDS = -62_135_596_800_000_000, 253_402_300_799_999_999
+"""0001-01-01 and 9999-12-31: no other time fits a timestamp of Python's."""
+_LONGEST_NUMBER = 4300
+"""Digits that `int` takes (`sys.int_info.default_max_str_digits`); an id has 20 at most."""
 
 
 def text(value: Any) -> str | None:
@@ -43,24 +45,22 @@ def identifier(value: Any) -> str | None:
         >>> identifier(1448121617782670208), identifier("12"), identifier({"id": 7}), identifier(None)
         ('1448121617782670208', '12', '7', None)
     """
-    if isinstance(value, Mapping):
-        return identifier(value.get("id"))
-    if value is None or value == "" or isinstance(value, bool):
-        return None
-    return text(value)
+    while isinstance(value, Mapping):
+        value = value.get("id")
+    return None if isinstance(value, bool) else text(value) or None
 
 
 def id_number(record: Mapping[str, Any]) -> int | None:
     """Returns the record's id as a number, its place in a list in order of id; None without a numeric id."""
     written = identifier(record)
-    return int(written) if written is not None and written.isdecimal() else None
+    return int(written) if written and written.isdecimal() and len(written) <= _LONGEST_NUMBER else None
 
 
 def boolean(value: Any) -> bool | None:
     """Returns a truth value; by the API's rule any word but `false`, `0` and the empty one is true."""
     if value is None or isinstance(value, bool):
         return value
-    return str(value).strip().lower() not in ("false", "0", "")
+    return not isinstance(value, str | int | float) or str(value).strip().lower() not in ("false", "0", "")
 
 
 def integer(value: Any) -> int | None:
@@ -82,13 +82,13 @@ def microseconds(value: Any) -> int | None:
         >>> microseconds(1447339319.900966), microseconds("2026-05-17T13:01:32"), microseconds("2026-05-17")
         (1447339319900966, 1779022892000000, 1778976000000000)
     """
-    if value is None or isinstance(value, bool):
+    if not isinstance(value, str | int | float) or isinstance(value, bool):
         return None
     try:
-        parsed = _from_seconds(value) if isinstance(value, int | float) else _from_words(str(value).strip())
-    except (ValueError, OverflowError, ArithmeticError):
+        parsed = _from_words(value.strip()) if isinstance(value, str) else _from_seconds(value)
+    except (ValueError, ArithmeticError):
         return None
-    return parsed if parsed is not None and 0 <= abs(parsed) <= _LATEST_MICROSECONDS else None
+    return parsed if parsed is not None and _EARLIEST_MICROSECONDS <= parsed <= _LATEST_MICROSECONDS else None
 
 
 def timestamp(value: Any) -> datetime | None:
@@ -108,11 +108,16 @@ def from_microseconds(micros: int) -> datetime:
 
 
 def json_text(value: Any) -> str:
-    """Returns compact JSON text that every destination takes, whatever text is inside; keys keep their order."""
+    """Returns compact JSON text that every destination takes, whatever text is inside; keys keep their order.
+
+    A number beyond a float, such as 1e999, is no JSON number again: it becomes the text `Infinity`.
+    """
     try:
-        written = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False, default=str)
-    except (ValueError, RecursionError):
-        written = json.dumps(str(value), ensure_ascii=False)
+        written = _dump(value)
+    except ValueError:
+        written = _dump(json.loads(json.dumps(value, default=str), parse_constant=str))
+    except RecursionError:
+        written = '"nested too deeply to keep"'
     return _POISON.sub("", _WRITTEN_NUL.sub(r"\1", written))
 
 
@@ -131,6 +136,10 @@ def json_type(value: Any) -> str:
         (dict, "object"),
     )
     return next((name for kind, name in kinds if isinstance(value, kind)), "null")
+
+
+def _dump(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False, default=str)
 
 
 def _from_seconds(seconds: int | float) -> int | None:

@@ -1,0 +1,98 @@
+"""What the end-to-end tests share: a simulated account that is really served, and runs of the real pipeline into it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from dashly.endpoints import DEFAULT_RESOURCES
+from dashly_simulator import Server, Simulator, SimulatorSettings, serve
+from dashly_state.budget import RateLimit
+from dashly_sync.run import Run, RunLimits
+from dashly_sync.run_log import RunRecord
+from dashly_sync.settings import Settings
+from dashly_sync.signals import StopSignal
+
+from tests.conftest import Warehouse
+
+SMALL = {"users": 60, "conversations": 45, "events_per_user": 20.0, "parts_per_conversation": 8.0}
+UNLIMITED = RateLimit(1_000_000, 60.0)
+
+
+@dataclass
+class Account:
+    """A simulated app that answers on localhost, and the settings that read it."""
+
+    simulator: Simulator
+    server: Server
+    state_dir: Path
+
+    def settings(self, warehouse: Warehouse, **other: Any) -> Settings:
+        """Settings of a run from this app into the warehouse, without a rate limit worth naming."""
+        known = {
+            "auth_token": self.simulator.settings.auth_token,
+            "base_url": self.server.base_url,
+            "destination": warehouse.destination,
+            "dataset_name": warehouse.dataset,
+            "state_dir": self.state_dir,
+            "rate_limit": UNLIMITED,
+        }
+        return Settings(**{**known, **other})
+
+    def sync(self, warehouse: Warehouse, resources: tuple[str, ...] = DEFAULT_RESOURCES, **limits: Any) -> RunRecord:
+        """One run in this process."""
+        return Run(self.settings(warehouse), RunLimits(resources, **limits), StopSignal()).carry_out()
+
+    def cost(self) -> int:
+        """Requests since the last time this was asked, as the server counted them."""
+        total = self.simulator.requests.total
+        self.simulator.requests.reset()
+        return total
+
+
+@pytest.fixture
+def account(tmp_path: Path) -> Iterator[Callable[..., Account]]:
+    """Makes a simulated app with these settings and serves it until the test ends."""
+    with ExitStack() as stack:
+
+        def make(**settings: Any) -> Account:
+            simulator = Simulator(SimulatorSettings(**{**SMALL, **settings}))
+            return Account(simulator, stack.enter_context(serve(simulator)), tmp_path / "state")
+
+        yield make
+
+
+def truth_and_warehouse(simulator: Simulator, warehouse: Warehouse, table: str) -> tuple[list[str], list[str]]:
+    """The rows of one table, as the simulator knows them and as the warehouse holds them, comparable and sorted."""
+    truth = list(simulator.truth.rows(table))
+    columns = sorted(truth[0]) if truth else ["_synced_at"]
+    held = warehouse.sql(f"select count(*) from {table} where _deleted_at is not null")
+    rows = warehouse.rows(table, [*columns, "_deleted_at"])
+    live = [{name: row[name] for name in columns} for row in rows if row["_deleted_at"] is None]
+    assert held[0][0] == len(rows) - len(live)
+    return sorted(map(_comparable, truth)), sorted(map(_comparable, live))
+
+
+def assert_equal_to_truth(simulator: Simulator, warehouse: Warehouse, *but: str) -> None:
+    """The warehouse holds exactly what the simulator knows: every table, every column, all rows once."""
+    for table in simulator.truth.tables():
+        if table in ("active_users", "user_details", *but):
+            continue
+        expected, held = truth_and_warehouse(simulator, warehouse, table)
+
+        assert expected == held, f"{table}: {_difference(expected, held)}"
+
+
+def _comparable(row: dict[str, Any]) -> str:
+    return json.dumps(row, sort_keys=True, default=str, ensure_ascii=False)
+
+
+def _difference(expected: list[str], held: list[str]) -> str:
+    missing, extra = sorted(set(expected) - set(held)), sorted(set(held) - set(expected))
+    shown = [f"only in truth: {row[:400]}" for row in missing[:2]] + [f"only held: {row[:400]}" for row in extra[:2]]
+    return f"{len(expected)} rows expected, {len(held)} held, {len(missing)} missing; " + " | ".join(shown)
