@@ -42,7 +42,7 @@ class DestinationConfigError(DestinationError):
     exit_code = 2
 
 
-class DestinationUnavailable(DestinationError):  # noqa: N818 - the state that it names
+class DestinationUnavailable(DestinationError):
     """The destination is named well, and cannot be reached or written to at this moment."""
 
 

@@ -91,11 +91,16 @@ class Run:
         """
         if self._limits.max_seconds is not None:
             self._ends_at = self._clock.monotonic() + self._limits.max_seconds
-        client = self._client()
-        pipeline, spec = open_pipeline(self._settings, self._directory)
-        with RunLock(self._directory.lock_path(lock_name(self._settings))) as lock:
+        settings = self._settings
+        pipeline, spec = open_pipeline(settings, self._directory)
+        budget_path = self._directory.budget_path
+        with (
+            RequestBudget(budget_path, settings.auth_token, settings.rate_limit, self._clock) as budget,
+            RunLock(self._directory.lock_path(lock_name(settings))) as lock,
+        ):
+            client = self._client(budget)
             lock.acquire({"command": "dashly-sync run", "destination": spec.display})
-            check_destination(spec, self._settings.dataset_name)
+            check_destination(spec, settings.dataset_name)
             try:
                 self._sync(client, pipeline, spec)
             except Exception as error:
@@ -105,9 +110,8 @@ class Run:
                 raise known from None
         return self.record
 
-    def _client(self) -> DashlyClient:
+    def _client(self, budget: RequestBudget) -> DashlyClient:
         settings = self._settings
-        budget = RequestBudget(self._directory.budget_path, settings.auth_token, settings.rate_limit, self._clock)
         client = DashlyClient(
             settings.auth_token,
             budget,

@@ -88,7 +88,7 @@ def add_run_table(source: DltSource) -> None:
         name=TABLE,
         columns=columns,
         primary_key="run_id",
-        write_disposition={"disposition": "merge", "strategy": "delete-insert"},
+        write_disposition="merge",
     )
     def sync_runs(page: PageRows) -> Iterator[Any]:
         yield page.by_resource.get(TABLE, {}).get(TABLE, [])

@@ -88,6 +88,8 @@ def dashly(
             yield from Reading(run, selected, state, lookup, how_far, journal, slice_id).pages()
         finally:
             journal.close()
+            if reader is None:
+                run.client.budget.close()
 
     return [pages, *(_resource(name, pages) for name in RESOURCES)]
 

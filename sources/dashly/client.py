@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from typing import Protocol
-from urllib.parse import urlsplit
+from math import isnan
+from typing import NoReturn, Protocol
+from urllib.parse import SplitResult, urlsplit
 
 import requests
 import tenacity
 
-from dashly.envelope import BrokenBody, Envelope, parse_body, parse_envelope, raise_for_error
-from dashly.errors import ApiUnavailable, RateLimited, RequestRefused, SettingsError, Stopped
+from dashly.envelope import BrokenBody, Envelope, excerpt, parse_body, parse_envelope, raise_for_error
+from dashly.errors import ApiUnavailable, DashlyError, RateLimited, RequestRefused, SettingsError, Stopped
 from dashly.redaction import redact, redact_http_logs
 from dashly_state.budget import RequestBudget
 from dashly_state.clock import Clock, SystemClock
@@ -173,23 +175,57 @@ class DashlyClient:
         try:
             return retrying(self._once, path, params, where)
         except (ApiUnavailable, BrokenBody) as error:
-            raise ApiUnavailable(
-                f"{where}: no usable answer in {self._retry.attempts} attempts; the last: {self._clean(str(error))}",
-                "What was read is kept; run again when the API answers",
-            ) from None
+            last = str(error)
+        raise ApiUnavailable(
+            f"{where}: no usable answer in {self._retry.attempts} attempts; the last: {last}",
+            "What was read is kept; run again when the API answers",
+        )
 
     def _once(self, path: str, params: Mapping[str, str], where: str) -> Answer | None:
         """Sends one request; None means rate limited: the budget is closed and the caller asks again."""
         response = self._send(path, params, where)
-        if response.status_code == 429:
-            self.rate_limited += 1
+        answer = self._read(response, where)
+        if isinstance(answer, RateLimited):
+            with self._counting:
+                self.rate_limited += 1
             self.budget.close_for(_retry_after_seconds(response, self.clock.now()) or self.budget.limit.seconds + 1)
             return None
-        if response.status_code != 200:
-            self._refuse(response, where)
-        return Answer(response.content, parse_envelope(response.content, where, 200), self.clock.now())
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def _read(self, response: requests.Response, where: str) -> Answer | DashlyError | BrokenBody:
+        """Returns what the response means; an error without the token, which the API or a proxy may have repeated.
+
+        It is returned and not raised, so that no `__context__` carries along what was not scrubbed.
+        """
+        try:
+            if response.status_code != 200:
+                self._refuse(response, where)
+            return Answer(response.content, parse_envelope(response.content, where, 200), self.clock.now())
+        except DashlyError as error:
+            return type(error)(self._clean(str(error.args[0])), self._clean(error.mend))
+        except BrokenBody:
+            return BrokenBody(f"{where}: {self._excerpt(response)}")
+
+    def _refuse(self, response: requests.Response, where: str) -> NoReturn:
+        status = response.status_code
+        if 300 <= status < 400:
+            target = response.headers.get("Location", "").partition("?")[0] or "another place"
+            raise RequestRefused(f"{where}: redirected to {target}", "Check the base URL (https, host, /v1)")
+        try:
+            meta = parse_body(response.content).get("meta")
+        except BrokenBody:
+            meta = {"error_message": self._excerpt(response)}
+        raise_for_error(status, meta if isinstance(meta, dict) else {}, where)
+
+    def _excerpt(self, response: requests.Response) -> str:
+        """Scrubbed before it is cut: half a token would not be recognised."""
+        return excerpt(self._clean(response.content.decode("utf-8", "replace")))
 
     def _send(self, path: str, params: Mapping[str, str], where: str) -> requests.Response:
+        if self.allowance.spent:  # before a place in the budget is waited for and used up
+            raise Stopped("the request limit of this run is reached")
         with self._counting:
             self.waiting += 1
         try:
@@ -213,18 +249,8 @@ class DashlyClient:
                     headers={"User-Agent": "dashly-sync", "Accept": "application/json"},
                 )
             except requests.RequestException as error:
-                raise ApiUnavailable(f"{where}: {type(error).__name__}: {self._clean(str(error))}") from None
-
-    def _refuse(self, response: requests.Response, where: str) -> None:
-        status = response.status_code
-        if 300 <= status < 400:
-            target = urlsplit(response.headers.get("Location", "")).netloc or "another place"
-            raise RequestRefused(f"{where}: redirected to {target}", "Check the base URL (https, host, /v1)")
-        try:
-            meta = parse_body(response.content).get("meta")
-        except BrokenBody as error:
-            raise_for_error(status, {"error_message": str(error)}, where)
-        raise_for_error(status, meta if isinstance(meta, dict) else {}, where)
+                failure = f"{where}: {type(error).__name__}: {self._clean(str(error))}"
+        raise ApiUnavailable(failure)  # not inside `except`: the request, with its token, would come along
 
     def _wait(self, seconds: float) -> None:
         if self.clock.wait(seconds, self.stop):
@@ -244,18 +270,25 @@ def check_base_url(base_url: str) -> str:
         >>> check_base_url("https://api.carrotquest.io/v1/")
         'https://api.carrotquest.io/v1'
     """
-    url = base_url.strip().rstrip("/")
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    shown, url = redact(base_url), base_url.strip().rstrip("/")
+    parts = _split(url)
+    if parts is None or parts.scheme not in ("http", "https") or not parts.hostname:
+        raise SettingsError(f"the base URL {shown!r} is no http(s) URL", f"The default is {DEFAULT_BASE_URL}")
+    if not url.endswith("/v1") or parts.query or parts.fragment:
         raise SettingsError(
-            f"the base URL {redact(base_url)!r} is no http(s) URL", f"The default is {DEFAULT_BASE_URL}"
-        )
-    if not parts.path.endswith("/v1") or parts.query or parts.fragment:
-        raise SettingsError(
-            f"the base URL {redact(base_url)!r} does not end in /v1; without it another paging dialect answers",
-            f"Write {parts.scheme}://{parts.netloc}/v1",
+            f"the base URL {shown!r} does not end in /v1; without it another paging dialect answers",
+            f"Write {redact(f'{parts.scheme}://{parts.netloc}')}/v1",
         )
     return url
+
+
+def _split(url: str) -> SplitResult | None:
+    """Returns the parts of a URL; None when the host or the port is none."""
+    try:
+        parts = urlsplit(url)
+        return parts if parts.port is None or parts.port else None
+    except ValueError:
+        return None
 
 
 def _retry_after_seconds(response: requests.Response, now: float) -> float | None:
@@ -263,10 +296,9 @@ def _retry_after_seconds(response: requests.Response, now: float) -> float | Non
     value = response.headers.get("Retry-After", "").strip()
     parsers: tuple[Callable[[str], float], ...] = (float, lambda text: parsedate_to_datetime(text).timestamp() - now)
     for parse in parsers:
-        try:
-            return min(max(parse(value), 1.0), 3600.0)
-        except (TypeError, ValueError):
-            continue
+        with suppress(TypeError, ValueError, OverflowError):
+            seconds = parse(value)
+            return None if isnan(seconds) else min(max(seconds, 1.0), 3600.0)
     return None
 
 

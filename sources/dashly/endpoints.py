@@ -95,6 +95,11 @@ def told_by_conversation(record: Record) -> Told:
     )
 
 
+_USER_FIELDS = (
+    *("props", "props_custom", "props_events", "events", "presence_details", "segments", "notes", "tags"),
+    *("email_status", "timezone_offset"),
+)
+"""What GET /users/{id} leaves out unless it is asked for, custom properties among it."""
 _ALWAYS_IN_A_PART = {"id", "created", "type", "body", "from"}
 
 LISTS = {
@@ -125,7 +130,7 @@ CHILDREN = {
         "user_details",
         "/users/{parent}",
         records.user_detail_rows,
-        params=dict.fromkeys(("props", "props_custom", "props_events", "events", "segments", "notes", "tags"), "true"),
+        params=dict.fromkeys(_USER_FIELDS, "true"),
         has_ids=False,
     ),
 }

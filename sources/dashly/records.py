@@ -45,11 +45,10 @@ def user_detail_rows(record: Record, user_id: str | None) -> Rows:
     row: Row = {"user_id": user_id, **{name: json_column(record.get(name)) for name in columns}}
     row["timezone_offset"] = _number(record.get("timezone_offset"))
     row["extra"] = _extra(record, "id", "user_id", "presence", "removed", "props", "timezone_offset", *columns)
-    props = {**_properties(record), **_mapping(record.get("props_events"))}
     authors = [note.get("author") for note in _mappings(record.get("notes"))]
     return {
         "user_details": [row],
-        "user_props": _property_rows(user_id, props, "user_details"),
+        "user_props": _property_rows(user_id, _properties(record), "user_details"),
         "admins": _admins(authors),
     }
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import html
+import json
 import logging
 import re
+from functools import lru_cache
 from urllib.parse import quote, quote_plus
 
 REDACTED = "***"
@@ -11,10 +14,12 @@ REDACTED = "***"
 _PARAMETER = re.compile(r"(auth_token=)[^&\s'\"]+", re.IGNORECASE)
 _APP_KEY = re.compile(r"\bapp\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 """`app.<key>.<secret>`, the shape of Dashly's tokens (api-reference.md, section 1)."""
+_LOGIN = re.compile(r"(://)[^/@\s'\"]+@")
+"""User name and password in a URL: of a proxy or a database."""
 
 
 def redact(text: str, token: str = "") -> str:
-    """Returns `text` without the token, in whatever encoding it stands there, and without `auth_token=` values.
+    """Returns `text` without the token, in whatever encoding it stands there, `auth_token=` values, and logins in URLs.
 
     Example:
         >>> redact("GET /v1/apps/1/users?auth_token=app.1.s3cret&count=50")
@@ -22,10 +27,24 @@ def redact(text: str, token: str = "") -> str:
         >>> redact("refused: s3cr%2Bet", token="s3cr+et")
         'refused: ***'
     """
-    for spelling in {token, quote(token, safe=""), quote(token), quote_plus(token), repr(token)[1:-1]}:
-        if spelling:
-            text = text.replace(spelling, REDACTED)
-    return _APP_KEY.sub(REDACTED, _PARAMETER.sub(rf"\g<1>{REDACTED}", text))
+    for spelling in _spellings(token):
+        text = text.replace(spelling, REDACTED)
+    text = _APP_KEY.sub(REDACTED, _PARAMETER.sub(rf"\g<1>{REDACTED}", text))
+    return _LOGIN.sub(rf"\g<1>{REDACTED}@", text)
+
+
+@lru_cache(maxsize=8)
+def _spellings(token: str) -> list[str]:
+    """How URLs, Python, JSON and HTML write the token, longest first, so that no shorter one leaves a rest behind."""
+    if not token:
+        return []
+    quoted = {quote(token, safe=safe, errors="replace") for safe in ("", "/", "/~:@!$&'()*+,;=?")}
+    quoted |= {quote_plus(token, errors="replace")}
+    quoted |= {re.sub("%[0-9A-F]{2}", lambda match: match[0].lower(), one) for one in quoted}
+    quoted |= {quote(one, safe="") for one in quoted}  # a URL inside a URL
+    written = {json.dumps(token)[1:-1], json.dumps(token, ensure_ascii=False)[1:-1]}
+    written |= {one.replace("/", "\\/") for one in written}
+    return sorted({token, repr(token)[1:-1], html.escape(token), *quoted, *written}, key=len, reverse=True)
 
 
 class RedactingFilter(logging.Filter):

@@ -114,8 +114,6 @@ def json_text(value: Any) -> str:
     """
     try:
         written = _dump(value)
-    except ValueError:
-        written = _dump(json.loads(json.dumps(value, default=str), parse_constant=str))
     except RecursionError:
         written = '"nested too deeply to keep"'
     return _POISON.sub("", _WRITTEN_NUL.sub(r"\1", written))
@@ -139,7 +137,10 @@ def json_type(value: Any) -> str:
 
 
 def _dump(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False, default=str)
+    try:
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False, default=str)
+    except ValueError:
+        return _dump(json.loads(json.dumps(value, default=str), parse_constant=str))
 
 
 def _from_seconds(seconds: int | float) -> int | None:

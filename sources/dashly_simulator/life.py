@@ -57,6 +57,7 @@ class Life:
         self._lock = lock
         self._rng = dice(world.settings.seed, LIFE)
         self._owed = 0.0
+        self._rate = world.settings.live_rate
 
     # finding
 
@@ -316,10 +317,14 @@ class Life:
 
     def go_on(self) -> None:
         """One request has been served: do what `live_rate` owes."""
-        self._owed += self._world.settings.live_rate
+        self._owed += self._rate
         while self._owed >= 1:
             self._owed -= 1
             self.random_deed()
+
+    def rest(self) -> None:
+        """From now on nothing happens by itself, whatever `live_rate` says."""
+        self._rate = 0.0
 
     def random_deed(self) -> str:
         """Do one of the ordinary things; returns its name, or `nothing` in an empty account."""
@@ -396,5 +401,5 @@ class Life:
     @staticmethod
     def names() -> list[str]:
         """The names of all deeds."""
-        hidden = {"do", "names", "go_on"}
+        hidden = {"do", "names", "go_on", "rest"}
         return sorted(name for name in vars(Life) if not name.startswith("_") and name not in hidden)

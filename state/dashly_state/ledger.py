@@ -274,8 +274,8 @@ class RequestLedger:
 
     def _write_closing(self, connection: sqlite3.Connection, now: float, key: str, seconds: float) -> None:
         connection.execute(
-            "INSERT INTO closings VALUES (?1, ?2, ?3, ?4) ON CONFLICT (key) DO UPDATE "
-            "SET until = ?2, wall = ?3, seconds = ?4 WHERE until < ?2",
+            "INSERT INTO closings VALUES (?, ?, ?, ?) ON CONFLICT (key) DO UPDATE "
+            "SET until = excluded.until, wall = excluded.wall, seconds = excluded.seconds WHERE until < excluded.until",
             (key, now + seconds, self._clock.now() + seconds, seconds),
         )
 
@@ -289,9 +289,9 @@ class RequestLedger:
         ended, wall = self._clock.monotonic(), self._clock.now()
         self.transact(
             lambda connection, _now: connection.execute(
-                "INSERT INTO requests VALUES (?1, ?2, ?3, ?4, ?4, ?5) "
-                "ON CONFLICT (id) DO UPDATE SET ended = ?4, wall = ?5",
-                (request_id, self._key, self._me, ended, wall),
+                "INSERT INTO requests VALUES (?, ?, ?, ?, ?, ?) "
+                "ON CONFLICT (id) DO UPDATE SET ended = excluded.ended, wall = excluded.wall",
+                (request_id, self._key, self._me, ended, ended, wall),
             )
         )
 

@@ -78,7 +78,8 @@ class Progress:
         if need is Need.READ:
             return heard.begin(), need
         if need is Need.LAST_ONLY and told.last_id is not None:
-            coverage = self.coverage.take_head(told.last_id)
+            alone = self.newest_id is None  # then there is no other child, and no walk to look for one
+            coverage = Coverage(told.last_id) if alone else self.coverage.take_head(told.last_id)
             return replace(heard, coverage=coverage, held=self.held + 1, checked_at=now), need
         return heard, need
 
@@ -114,13 +115,19 @@ class Progress:
         if told.last_id is None:
             moved = not self.known or told.at > self.told.at or told.count != self.told.count
             return Need.READ if moved else Need.NOTHING
-        if told.last_id == self.newest_id:
+        if told.last_id == self.newest_id or self._says_the_same(told, told.last_id):
             return Need.NOTHING
-        new_alone = told.last_is_only or self._exactly_one_new(told, told.last_id)
+        is_new = self.newest_id is None or told.last_id > self.newest_id
+        new_alone = is_new and (told.last_is_only or self._exactly_one_new(told))
         return Need.LAST_ONLY if new_alone and told.last_is_whole else Need.READ
 
-    def _exactly_one_new(self, told: Told, last_id: int) -> bool:
-        """Whether `last_id` is the only child above those held.
+    def _says_the_same(self, told: Told, last_id: int) -> bool:
+        """Whether a row that names an older child than the newest one held, because that was removed, is unchanged."""
+        before = (self.told.at, self.told.count, self.told.last_id)
+        return self.newest_id is not None and last_id < self.newest_id and before == (told.at, told.count, last_id)
+
+    def _exactly_one_new(self, told: Told) -> bool:
+        """Whether `told.last_id`, which is above those held, is the only one.
 
         The count may count more than the list shows (hidden children only make the difference larger, so a difference
         of one still leaves room for one child alone), but where more was read than was counted it cannot be relied on.
@@ -128,7 +135,7 @@ class Progress:
         if told.count is None or self.told.count is None or self.newest_id is None:
             return False
         in_step = self.told.last_id == self.newest_id and self.held <= self.told.count
-        return in_step and told.count == self.told.count + 1 and last_id > self.newest_id
+        return in_step and told.count == self.told.count + 1
 
 
 class ProgressLookup(Protocol):

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.conftest import Warehouse
+
 from dashly.endpoints import DEFAULT_RESOURCES
 from dashly_simulator import Server, Simulator, SimulatorSettings, serve
 from dashly_state.budget import RateLimit
@@ -17,8 +19,6 @@ from dashly_sync.run import Run, RunLimits
 from dashly_sync.run_log import RunRecord
 from dashly_sync.settings import Settings
 from dashly_sync.signals import StopSignal
-
-from tests.conftest import Warehouse
 
 SMALL = {"users": 60, "conversations": 45, "events_per_user": 20.0, "parts_per_conversation": 8.0}
 UNLIMITED = RateLimit(1_000_000, 60.0)
