@@ -150,10 +150,14 @@ def test_every_table_of_the_contract_is_there_after_the_first_run(
     app.sync(warehouse)
 
     tables = set(warehouse.tables())
-    assert set() == {
-        *("users", "user_props", "events", "event_types", "conversations", "conversation_tags", "parts"),
-        *("part_attachments", "admins", "channels", "active_users", "sync_progress", "sync_runs"),
-    } - tables
+    assert (
+        set()
+        == {
+            *("users", "user_props", "events", "event_types", "conversations", "conversation_tags", "parts"),
+            *("part_attachments", "admins", "channels", "active_users", "sync_progress", "sync_runs"),
+        }
+        - tables
+    )
 
 
 @pytest.mark.parametrize("dialect", ["after", "offset"])

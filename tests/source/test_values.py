@@ -212,7 +212,7 @@ def test_a_number_beyond_a_float_does_not_cost_the_rest_of_the_record() -> None:
 
 def test_a_null_column_is_null_and_not_the_word() -> None:
     assert json_column(None) is None
-    assert json_column({}) == "{}"
+    assert "{}" == json_column({})
 
 
 @given(JSON)

@@ -1,0 +1,80 @@
+"""However a sync is cut up, it ends in the same warehouse and pays nothing twice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from tests.conftest import Warehouse
+from tests.end_to_end.conftest import Account, assert_equal_to_truth
+
+from dashly_sync.run import with_parents
+
+
+def test_runs_of_twenty_requests_end_like_one_run(account: Callable[..., Account], warehouse: Warehouse) -> None:
+    """`run --max-requests 20` again and again until done: equal to the truth, and no request more than one run."""
+    app = account()
+    floor = app.simulator.floor_requests()
+    costs = []
+    while (record := app.sync(warehouse, max_requests=20)).outcome != "finished":
+        costs.append(app.cost())
+        assert "request limit" == record.outcome
+        assert len(costs) < 50
+    costs.append(app.cost())
+
+    assert {20} == set(costs[:-1])
+    assert floor == sum(costs)
+    assert_equal_to_truth(app.simulator, warehouse)
+
+
+@pytest.mark.parametrize(
+    "order",
+    [
+        [("conversations", "parts"), ("users", "events")],
+        [("users",), ("conversations",), ("events", "parts")],
+        [("parts",), ("events",), ("users", "conversations")],
+    ],
+)
+def test_resources_one_after_the_other_end_like_all_at_once(
+    order: list[tuple[str, ...]], account: Callable[..., Account], duckdb_warehouse: Warehouse
+) -> None:
+    """`--only` leaves what it leaves out known as missing, so a later run finds it."""
+    app = account()
+    for resources in order:
+        app.sync(duckdb_warehouse, with_parents(resources))
+
+    app.sync(duckdb_warehouse)
+
+    assert_equal_to_truth(app.simulator, duckdb_warehouse)
+
+
+def test_since_leaves_history_for_later(account: Callable[..., Account], duckdb_warehouse: Warehouse) -> None:
+    """A first load with `since` brings the recent part; one without it then brings the rest, and nothing twice."""
+    app = account()
+    floor = app.simulator.floor_requests()
+    newest = [row["last_seen_at"] for row in app.simulator.truth.rows("users") if row["last_seen_at"]]
+    since = int(sorted(newest)[-20].timestamp() * 1_000_000)
+
+    first = app.sync(duckdb_warehouse, since=since)
+    early = app.cost()
+
+    assert "finished" == first.outcome
+    assert 0 < early < floor / 2
+    app.sync(duckdb_warehouse)
+    assert floor + 4 >= early + app.cost()
+    assert_equal_to_truth(app.simulator, duckdb_warehouse)
+
+
+def test_a_lost_state_directory_is_taken_from_the_destination(
+    account: Callable[..., Account], warehouse: Warehouse
+) -> None:
+    """The destination remembers: nothing new costs 4 requests also on a new machine."""
+    app = account()
+    app.sync(warehouse)
+    app.cost()
+
+    app.state_dir = app.state_dir.with_name("another machine")
+    app.sync(warehouse)
+
+    assert 4 == app.cost()
+    assert_equal_to_truth(app.simulator, warehouse)
