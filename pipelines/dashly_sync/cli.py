@@ -7,6 +7,7 @@ stdout is the result, stderr is progress and warnings. What needs dlt or duckdb 
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +20,7 @@ from dashly_sync.exits import Exit, exit_for
 from dashly_sync.settings import SETTINGS, Settings, resolve_settings
 
 if TYPE_CHECKING:
+    from dashly import DashlyError
     from dashly_sync.run import RunLimits
     from dashly_sync.run_log import RunRecord
     from dashly_sync.signals import StopSignal
@@ -83,6 +85,7 @@ def cli() -> None:
     "--max-requests", type=click.IntRange(min=1), help="End the run after so many requests; the next one goes on"
 )
 @click.option("--since", help="Read nothing older than this date; what is older stays known as missing")
+@click.option("--full", is_flag=True, help="Read everything again once: edits, removals and silent changes")
 @click.option(
     "--json", "as_json", is_flag=True, help="Print the run's record as JSON; the closing sentence goes to stderr"
 )
@@ -100,8 +103,10 @@ def run(**flags: Any) -> None:
     as_json, verbose = flags.pop("as_json"), flags.pop("verbose")
     _log(verbose)
     limits = _limits(flags)
-    record, number = _carry_out(settings_of(flags), limits)
+    record, number, error = _carry_out(settings_of(flags), limits)
     _close(record, as_json)
+    if error is not None:
+        raise error
     if number is not None:
         sys.exit(128 + number)
 
@@ -214,7 +219,12 @@ def simulator(rate_limit: str, port: int, **choices: Any) -> None:
         )
         click.echo("Serving; Ctrl-C ends it.", err=True)
 
-    run_forever(simulated, "127.0.0.1", port, ready)
+    try:
+        run_forever(simulated, "127.0.0.1", port, ready)
+    except OSError as error:
+        raise click.UsageError(
+            f"--port {port}: {os.strerror(error.errno)}. Take another one; 0 is any free one"
+        ) from None
     click.echo(f"Served {simulated.requests.total:,} requests.")
 
 
@@ -268,7 +278,7 @@ def _limits(flags: dict[str, Any]) -> RunLimits:
 
     resources = with_parents(_resources(flags.pop("only")))
     since = since_microseconds(flags.pop("since"))
-    return RunLimits(resources, flags.pop("max_requests"), flags.pop("max_time"), since)
+    return RunLimits(resources, flags.pop("max_requests"), flags.pop("max_time"), since, flags.pop("full"))
 
 
 def _resources(only: str | None) -> tuple[str, ...]:
@@ -283,23 +293,30 @@ def _resources(only: str | None) -> tuple[str, ...]:
     for name in named:
         if name not in RESOURCES:
             close = get_close_matches(name, RESOURCES, 1)
-            hint = f"; did you mean {close[0]}?" if close else ""
+            hint = f"; did you mean {close[0]}?" if close else "."
             raise click.UsageError(f"--only: there is no resource {name!r}{hint} There are: {', '.join(RESOURCES)}")
     if not named:
         raise click.UsageError(f"--only names no resource. There are: {', '.join(RESOURCES)}")
     return tuple(named)
 
 
-def _carry_out(settings: Settings, limits: RunLimits) -> tuple[RunRecord, int | None]:
-    """Runs one sync with progress on stderr; returns its record and the signal that ended it, if one did."""
+def _carry_out(settings: Settings, limits: RunLimits) -> tuple[RunRecord, int | None, DashlyError | None]:
+    """Runs one sync with progress on stderr; returns its record, and the signal or the API's error that ended it."""
+    from dashly import DashlyError
     from dashly_sync.run import Run
     from dashly_sync.signals import stop_signals
     from dashly_sync.watch import RunWatch, watching
 
-    watch = RunWatch(settings.rate_limit)
+    watch, failure = RunWatch(settings.rate_limit), None
     with stop_signals() as stop, watching(watch):
-        record = Run(settings, limits, stop, watch).carry_out()
-    return record, _ended_by(stop, record)
+        carried = Run(settings, limits, stop, watch)
+        try:
+            carried.carry_out()
+        except DashlyError as error:
+            if carried.record.outcome != "failed":  # nothing was begun: there is no record to show
+                raise
+            failure = error
+    return carried.record, _ended_by(stop, carried.record), failure
 
 
 def _ended_by(stop: StopSignal, record: RunRecord) -> int | None:

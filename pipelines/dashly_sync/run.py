@@ -45,12 +45,14 @@ class RunLimits:
         max_requests: Retries count.
         max_seconds: From start to last commit.
         since: Nothing older is read, microseconds since 1970.
+        full: Everything is read again once, whatever the share for reconciling.
     """
 
     resources: tuple[str, ...]
     max_requests: int | None = None
     max_seconds: float | None = None
     since: int | None = None
+    full: bool = False
 
 
 Watch = Callable[[RunRecord, Slice | None], None]
@@ -128,7 +130,8 @@ class Run:
         if pipeline.has_pending_data:
             pipeline.run()
         pipeline.sync_destination()
-        reader = Reader(client, self._limits.since)
+        full = int(self._clock.now() * 1_000_000) if self._limits.full else None
+        reader = Reader(client, self._limits.since, self._settings.reconcile_share, full)
         while True:
             limits = self._next_slice(client)
             source = dashly(reader=reader, limits=limits, state_dir=self._state_dir())
@@ -136,6 +139,7 @@ class Run:
             selected = source.with_resources(*self._limits.resources, TABLE)
             pipeline.run(selected, loader_file_format=file_format)
             self._committed(pipeline, limits)
+            reader.settled = True
             if limits.error is not None:
                 raise limits.error
             if self.record.outcome != RUNNING:
@@ -181,7 +185,8 @@ class Run:
         """Does what dlt leaves to us after a load: keys, tombstones of what vanished, and now and then pruning."""
         ensure_keys(pipeline)
         if limits.began_at is not None:
-            settle(pipeline, from_microseconds(limits.began_at))
+            listed_since = {name: from_microseconds(at) for name, at in limits.listed_since.items()}
+            settle(pipeline, from_microseconds(limits.began_at), listed_since)
         if pipeline.state["sources"]["dashly"]["slice"] % PRUNE_EVERY_SLICES == 0:
             prune_dlt_history(pipeline)
         self._watch(self.record, None)

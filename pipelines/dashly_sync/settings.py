@@ -32,6 +32,7 @@ SETTINGS = (
     Setting("rate_limit", "DASHLY_RATE_LIMIT", "--rate-limit", "60/60", "Requests / seconds"),
     Setting("destination", "DASHLY_DESTINATION", "--to", DEFAULT_DESTINATION, "duckdb:///FILE, postgresql://… or name"),
     Setting("dataset_name", "DASHLY_DATASET", "--dataset", "dashly", "Schema that receives the tables"),
+    Setting("reconcile_share", "DASHLY_RECONCILE_SHARE", "--reconcile-share", "0.1", "Budget for reading again; 0 never"),
     Setting("state_dir", "DASHLY_STATE_DIR", "--state-dir", None, "Request budget, page journal, locks, dlt's files"),
 )  # fmt: skip
 
@@ -50,6 +51,7 @@ class Settings:
     rate_limit: RateLimit = field(default_factory=lambda: RateLimit(60, 60.0))
     destination: str = DEFAULT_DESTINATION
     dataset_name: str = "dashly"
+    reconcile_share: float = 0.1
     state_dir: Path | None = None
 
 
@@ -72,6 +74,7 @@ def resolve_settings(flags: Mapping[str, Any], environ: Mapping[str, str] | None
         rate_limit=_rate_limit(str(found["rate_limit"])),
         destination=str(found["destination"]),
         dataset_name=str(found["dataset_name"]),
+        reconcile_share=_share(str(found["reconcile_share"])),
         state_dir=Path(str(found["state_dir"])) if found["state_dir"] else None,
     )
 
@@ -98,3 +101,13 @@ def _rate_limit(written: str) -> RateLimit:
         return RateLimit.parse(written)
     except ValueError as error:
         raise UsageError(f"--rate-limit: {error}") from None
+
+
+def _share(written: str) -> float:
+    try:
+        share = float(written)
+    except ValueError:
+        share = -1.0
+    if not 0 <= share <= 1:
+        raise UsageError(f"--reconcile-share: a share is a number from 0 to 1, such as 0.1, not {written!r}")
+    return share

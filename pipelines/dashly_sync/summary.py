@@ -32,7 +32,7 @@ def closing_sentence(record: RunRecord) -> str:
     waited = f" ({duration_text(record.waited_seconds)} of it for the rate limit)" if record.waited_seconds >= 1 else ""
     beginning = _BEGINNINGS.get(record.outcome, record.outcome)
     rows = sum(record.records.values())
-    did = f"{record.requests:,} requests, {rows:,} rows, {duration_text(took)}{waited}"
+    did = f"{_count(record.requests, 'request')}, {_count(rows, 'row')}, {duration_text(took)}{waited}"
     return f"{beginning}: {did}; {what_is_left(record)}."
 
 
@@ -41,3 +41,13 @@ def what_is_left(record: RunRecord) -> str:
     left = [_CHILDREN[stream].format(count) for stream, count in record.backlog.items() if count]
     left += [f"the list of {name}" for name in record.open_lists]
     return f"left for the next run: {', '.join(left)}" if left else "nothing is known to be missing"
+
+
+def _count(number: int, thing: str) -> str:
+    """Returns the number with its noun.
+
+    Example:
+        >>> _count(1, "request"), _count(1200, "row")
+        ('1 request', '1,200 rows')
+    """
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"

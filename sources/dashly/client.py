@@ -166,9 +166,8 @@ class DashlyClient:
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type((ApiUnavailable, BrokenBody)),
             stop=tenacity.stop_after_attempt(self._retry.attempts),
-            wait=tenacity.wait_exponential_jitter(
-                self._retry.first_wait_seconds, self._retry.longest_wait_seconds, jitter=self._retry.jitter_seconds
-            ),
+            wait=tenacity.wait_exponential(self._retry.first_wait_seconds, self._retry.longest_wait_seconds)
+            + tenacity.wait_random(0, self._retry.jitter_seconds),
             sleep=self._wait,
             reraise=True,
         )

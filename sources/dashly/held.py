@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -26,7 +27,7 @@ _BATCH = 200
 
 def progress_row(progress: Progress, now: datetime) -> dict[str, Any]:
     """Returns the row of `sync_progress`."""
-    told, pending = progress.told, progress.pending
+    told, pending, walks = progress.told, progress.pending, progress.coverage.walks
     return {
         "stream": progress.stream,
         "parent_id": progress.parent_id,
@@ -35,9 +36,10 @@ def progress_row(progress: Progress, now: datetime) -> dict[str, Any]:
         "parent_last_id": None if told.last_id is None else str(told.last_id),
         "newest_id": None if progress.newest_id is None else str(progress.newest_id),
         "rows_held": progress.held,
-        "walks": json_text([walk.to_state() for walk in progress.coverage.walks]) if pending else None,
+        "walks": json_text([walk.to_state() for walk in walks]) if walks else None,
         "missing_before": from_microseconds(progress.missing_before) if pending else None,
         "checked_at": None if progress.checked_at is None else from_microseconds(progress.checked_at),
+        "gone_at": None if progress.gone_at is None else from_microseconds(progress.gone_at),
         "_synced_at": now,
     }
 
@@ -50,12 +52,28 @@ def progress_of(row: Mapping[str, Any]) -> Progress:
         stream=row["stream"],
         parent_id=row["parent_id"],
         told=told,
-        coverage=Coverage(_whole(row["newest_id"]), walks),
+        coverage=Coverage(_whole(row["newest_id"]), walks, microseconds_of(row["checked_at"])),
         missing_before=microseconds_of(row["missing_before"]) or 0,
         held=row["rows_held"],
-        checked_at=microseconds_of(row["checked_at"]),
+        gone_at=microseconds_of(row["gone_at"]),
         known=True,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """A walk through `sync_progress` in batches, each beginning behind the last row of the one before."""
+
+    where: str
+    columns: tuple[str, str, str]
+    direction: str
+    beyond: str
+
+
+_NEWEST_MISSING = _Order("missing_before >= %s", ("missing_before", "parent_id", "stream"), "desc", "<")
+_LONGEST_UNCHECKED = _Order(
+    "checked_at < %s and missing_before is null and gone_at is null", ("checked_at", "parent_id", "stream"), "asc", ">"
+)
 
 
 class DestinationProgress:
@@ -78,18 +96,11 @@ class DestinationProgress:
 
     def pending(self, streams: Iterable[str], since: int | None = None) -> Iterator[Progress]:
         """Yields the parents with children known to be missing, newest first, in batches of 200 a query."""
-        names = list(streams)
-        marks = ", ".join(["%s"] * len(names))
-        where = f"where missing_before >= %s and stream in ({marks})"
-        order = f"order by missing_before desc, parent_id desc, stream desc limit {_BATCH}"
-        first: Sequence[Any] = (from_microseconds(since or 0), *names)
-        rows = self._rows(f"{where} {order}", *first) if names else []
-        while rows:
-            yield from map(progress_of, rows)
-            if len(rows) < _BATCH:
-                return
-            last = [rows[-1][name] for name in ("missing_before", "parent_id", "stream")]
-            rows = self._rows(f"{where} and (missing_before, parent_id, stream) < (%s, %s, %s) {order}", *first, *last)
+        return self._in_order(_NEWEST_MISSING, streams, from_microseconds(since or 0))
+
+    def longest_unchecked(self, streams: Iterable[str], before: int) -> Iterator[Progress]:
+        """Yields the complete parents whose children were read whole before that time, longest ago first."""
+        return self._in_order(_LONGEST_UNCHECKED, streams, from_microseconds(before))
 
     def backlog(self, streams: Iterable[str], since: int | None = None) -> dict[str, int]:
         """Returns how many parents have children known to be missing, by stream. Costs one query."""
@@ -99,6 +110,20 @@ class DestinationProgress:
         found = self._select("stream, count(*)", clause, from_microseconds(since or 0), *names) if names else []
         counts = {row[0]: int(row[1]) for row in found}
         return {name: counts.get(name, 0) for name in names}
+
+    def _in_order(self, order: _Order, streams: Iterable[str], bound: datetime) -> Iterator[Progress]:
+        names = list(streams)
+        marks = ", ".join(["%s"] * len(names))
+        where = f"where {order.where} and stream in ({marks})"
+        by = ", ".join(f"{column} {order.direction}" for column in order.columns)
+        rows = self._rows(f"{where} order by {by} limit {_BATCH}", bound, *names) if names else []
+        while rows:
+            yield from map(progress_of, rows)
+            if len(rows) < _BATCH:
+                return
+            after = f"({', '.join(order.columns)}) {order.beyond} (%s, %s, %s)"
+            last = [rows[-1][column] for column in order.columns]
+            rows = self._rows(f"{where} and {after} order by {by} limit {_BATCH}", bound, *names, *last)
 
     def _rows(self, clause: str, *params: Any) -> list[dict[str, Any]]:
         found = self._select(", ".join(_COLUMNS), clause, *params)

@@ -47,6 +47,17 @@ SHORTEST_PACE_SECONDS = 0.25
 UNAVAILABLE_IN_A_ROW = 3
 """One parent that the API fails on is left for the next run; so many in a row mean that the API is down."""
 
+RECONCILE = -1
+"""Less recent than any time: what is read again although it is known."""
+DEFAULT_RECONCILE_SHARE = 0.1
+LIST_SWEEP_EVERY_SECONDS = 86_400.0
+LIST_SWEEP_SHARE = 4
+"""One in so many reconciling requests goes to a sweep of a list while one is due."""
+RECHECK_AFTER_SECONDS = 3_600.0
+"""Children that were read whole more recently are not read again to reconcile."""
+LONGEST_GRANT_SECONDS = 86_400.0
+"""The allowance for reconciling grows no further: a run after a month's pause would otherwise go on for three days."""
+
 State = MutableMapping[str, Any]
 
 
@@ -55,7 +66,9 @@ class SourceState:
     """dlt's state of the source: what the slices of a run, and one run and the next, tell each other."""
 
     source: State
-    """`run`: of an unfinished run, when it looked at the heads and which snapshots it took; gone when it finished."""
+    """`run`: of an unfinished run, when it looked at the heads and which snapshots it took; gone when it finished.
+    `reconcile`: requests `left` of the allowance for reading again, as of `at`, and how many were `used`.
+    `unsettled_since`: the earliest `_synced_at` that may not have been settled in the warehouse."""
     of: Callable[[str], State]
     """State of one list resource: `coverage` and `carried`."""
 
@@ -64,6 +77,12 @@ class SourceState:
         """What the unfinished run has already looked at."""
         run: State = self.source.setdefault("run", {})
         return run
+
+    @property
+    def reconcile(self) -> State:
+        """The allowance for reading again what is known."""
+        reconcile: State = self.source.setdefault("reconcile", {"at": None, "left": 0.0, "used": 0})
+        return reconcile
 
 
 @dataclass(slots=True)
@@ -80,7 +99,9 @@ class Slice:
     replayed: bool = False
     """The pages came from the journal of a run that was killed."""
     began_at: int | None = None
-    """Microseconds since 1970: the earliest `_synced_at` of its rows."""
+    """Microseconds since 1970: the earliest `_synced_at` of rows that have not been settled."""
+    listed_since: dict[str, int] = field(default_factory=dict)
+    """By list, microseconds since 1970: a record that was not synced since is no longer in the list."""
     pages: int = 0
     missing: dict[str, int] = field(default_factory=dict)
     """Parents with children known to be missing, by child resource, as far as is known by now."""
@@ -128,11 +149,23 @@ class Reader:
     Args:
         client: Talks to the API.
         since: Reads nothing older, microseconds since 1970; what is left out stays known as missing.
+        reconcile_share: Share of the API's budget since the last run that may go to reading again what is known.
+        full: Reads everything again that was not read since this moment, microseconds since 1970, whatever the share.
     """
 
-    def __init__(self, client: DashlyClient, since: int | None = None) -> None:
+    def __init__(
+        self,
+        client: DashlyClient,
+        since: int | None = None,
+        reconcile_share: float = DEFAULT_RECONCILE_SHARE,
+        full: int | None = None,
+    ) -> None:
         self.client = client
         self.since = since
+        self.reconcile_share = reconcile_share
+        self.full = full
+        self.settled = False
+        """Whether what this process loaded so far has been settled in the warehouse."""
         self.skipped: dict[tuple[str, str], str] = {}
         """Parents left for the next run, with the reason."""
         self.continuing = False
@@ -216,8 +249,10 @@ class Reading:
         self._started = 0
         self._parents_in_flight: set[tuple[str, str]] = set()
         self._heard_in_flight: set[tuple[str, str]] = set()
+        self._lists_in_flight: set[str] = set()
+        self._sweeps_begun: list[Task] = []
         self._last_page: dict[str, frozenset[str | None]] = {}
-        self._tokens: set[tuple[str, str | None, str]] = set()
+        self._tokens: set[tuple[str, bool, int | None, str]] = set()
         self._error: DashlyError | None = None
         self._ends_at: float | None = None
 
@@ -263,6 +298,23 @@ class Reading:
         self._limits.missing = dict(self._lookup.backlog(streams, self._reader.since))
         self._backlog = self._lookup.pending(streams, self._reader.since)
         self._next_in_backlog = next(self._backlog, None)
+        self._grant()
+        self._unchecked = self._lookup.longest_unchecked(streams, self._recheck_before())
+
+    def _grant(self) -> None:
+        """Lets the allowance for reconciling grow by its share of the budget since it last grew."""
+        now, reconcile, limit = self._client.clock.now(), self._state.reconcile, self._client.budget.limit
+        per_second = self._reader.reconcile_share * limit.requests / limit.seconds
+        since = now if reconcile["at"] is None else reconcile["at"]
+        granted = min(max(now - since, 0.0), LONGEST_GRANT_SECONDS) * per_second
+        reconcile["left"] = min(reconcile["left"] + granted, LONGEST_GRANT_SECONDS * per_second)
+        reconcile["at"] = now
+
+    def _recheck_before(self) -> int:
+        """Returns the moment since which what was read whole is not read again, microseconds since 1970."""
+        if self._reader.full is not None:
+            return self._reader.full
+        return int((self._client.clock.now() - RECHECK_AFTER_SECONDS) * MICRO)
 
     def _heads_due(self) -> bool:
         read_at = self._state.run.get("heads_at")
@@ -280,7 +332,7 @@ class Reading:
             coverage = coverage.begin(endpoint.look_back_seconds * MICRO)
         state["carried"] = sorted(carried)
         self._set_coverage(endpoint.resource, coverage)
-        for walk in coverage.walks:
+        for walk in coverage.gaps:
             self._push_list(endpoint.resource, walk)
 
     def _push_list(self, name: str, walk: Walk) -> None:
@@ -288,13 +340,17 @@ class Reading:
 
     def _push_child(self, progress: Progress) -> None:
         if progress.stream in self._selected and progress.pending:
-            self._push(Task(progress.stream, progress.missing_before, progress.coverage.walks[0], progress))
+            self._push(Task(progress.stream, progress.missing_before, progress.coverage.gaps[0], progress))
 
     def _push(self, task: Task) -> None:
         if self._reader.since is None or task.recency >= self._reader.since:
             heapq.heappush(self._queue, (-task.recency, next(self._order), task))
 
     def _next_task(self) -> Task | None:
+        """Takes the most recent task; when nothing is known to be missing, one that reads again what is known."""
+        return self._next_missing() or self._next_known()
+
+    def _next_missing(self) -> Task | None:
         """Takes the most recent task, of this slice or of the backlog; None when nothing is known to be missing."""
         while True:
             waiting = self._next_in_backlog
@@ -310,12 +366,53 @@ class Reading:
             if self._is_current(task):
                 return task
 
+    def _next_known(self) -> Task | None:
+        """Takes what was read whole longest ago, as far as the allowance goes; None at its end."""
+        allowed = self._reader.full is not None or self._state.reconcile["left"] >= 1 or self._replaying
+        if not allowed or self._reader.since is not None:
+            return None
+        if self._sweeps_begun:
+            return self._sweeps_begun.pop()
+        used = self._state.reconcile["used"]
+        task = self._next_list_sweep() if used % LIST_SWEEP_SHARE == 0 else None
+        return task or self._next_child_sweep() or self._next_list_sweep()
+
+    def _next_list_sweep(self) -> Task | None:
+        for name, coverage in self._coverage.items():
+            read_at = (coverage.read_whole_at or 0) / MICRO
+            due = self._client.clock.now() - read_at >= LIST_SWEEP_EVERY_SECONDS
+            if self._reader.full is not None:
+                due = (coverage.read_whole_at or 0) < self._reader.full
+            if (coverage.sweep or due) and name not in self._lists_in_flight:
+                self._set_coverage(name, coverage.begin_sweep())
+                walk = self._coverage[name].sweep
+                assert walk is not None  # noqa: S101  # it was just begun
+                return Task(name, RECONCILE, walk)
+        return None
+
+    def _next_child_sweep(self) -> Task | None:
+        for progress in self._unchecked:
+            known = self._progress.get((progress.stream, progress.parent_id), progress)
+            unchanged = known.checked_at == progress.checked_at and not known.pending
+            task = self._sweep_of(known.begin_sweep()) if unchanged else None
+            if task is not None:
+                return task
+        return None
+
+    def _sweep_of(self, progress: Progress) -> Task | None:
+        """Returns the next request of a parent's sweep; None when none is open."""
+        key, walk = (progress.stream, progress.parent_id), progress.coverage.sweep
+        if walk is None or key in self._reader.skipped:
+            return None
+        self._progress[key] = progress
+        return Task(progress.stream, RECONCILE, walk, progress)
+
     def _is_current(self, task: Task) -> bool:
         """Whether the task still is what its parent or list needs: a later list row may have replaced it."""
         if task.progress is not None and task.parent is not None:
             known = self._progress.get(task.parent, task.progress)
             left_out = task.parent in self._reader.skipped or task.parent in self._parents_in_flight
-            return not left_out and known.pending and known.coverage.walks[0] == task.walk
+            return not left_out and known.pending and known.coverage.gaps[0] == task.walk
         return task.resource in SNAPSHOTS or task.walk in self._coverage[task.resource].walks
 
     # ---- where answers come from --------------------------------------------------------------------------------
@@ -323,11 +420,14 @@ class Reading:
     def _from_journal(self) -> Iterator[tuple[Task, bytes, float]]:
         """Yields what the killed run had fetched; costs nothing and asks for nothing more."""
         self._limits.replayed = True
-        while (task := self._next_task()) is not None:
+        not_there = 0
+        while not_there < MOST_IN_FLIGHT and (task := self._next_task()) is not None:
             assert self._journal is not None  # noqa: S101  # that is what replaying means
             page = self._journal.get(self._slice_id, self._key(task))
             if page is not None:
+                self._began(task)
                 yield task, page.body, page.fetched_at
+            not_there = 0 if page is not None else not_there + (task.recency == RECONCILE)
 
     def _from_api(self) -> Iterator[tuple[Task, bytes, float]]:
         """Yields answers as they come; starts another request when those in flight take longer than the pace.
@@ -342,7 +442,6 @@ class Reading:
                 done, _ = wait(in_flight, timeout=pace, return_when=FIRST_COMPLETED)
                 for future in done:
                     task = in_flight.pop(future)
-                    self._parents_in_flight -= {task.parent}
                     answer = self._outcome(task, future)
                     if answer is not None:
                         self._keep(task, *answer)
@@ -356,10 +455,18 @@ class Reading:
             return False
         self._started += 1
         self._reader.continuing = True
-        if task.parent is not None:
-            self._parents_in_flight.add(task.parent)
+        self._began(task)
         in_flight[pool.submit(self._reader.fetch, task)] = task
         return True
+
+    def _began(self, task: Task) -> None:
+        if task.parent is not None:
+            self._parents_in_flight.add(task.parent)
+        else:
+            self._lists_in_flight.add(task.resource)
+        if task.recency == RECONCILE:
+            self._state.reconcile["used"] += 1
+            self._state.reconcile["left"] = max(0.0, self._state.reconcile["left"] - 1)
 
     def _at_limit(self) -> bool:
         """Whether no further request may start in this slice."""
@@ -377,10 +484,13 @@ class Reading:
         except DashlyError as error:
             self._fail(task, error)
             return None
-        self._reader.count_success()
+        else:
+            self._reader.count_success()
         return answer
 
     def _fail(self, task: Task, error: DashlyError) -> None:
+        self._parents_in_flight -= {task.parent}
+        self._lists_in_flight -= {task.resource}
         if isinstance(error, Stopped):
             self._error = self._error or error
             return
@@ -404,6 +514,8 @@ class Reading:
 
     def _absorb(self, task: Task, body: bytes, fetched_at: float) -> PageRows:
         """Turns an answer into rows, and notes what is known then."""
+        self._parents_in_flight -= {task.parent}
+        self._lists_in_flight -= {task.resource}
         now = self._reader.moment(fetched_at)
         self._limits.began_at = now if self._limits.began_at is None else min(now, self._limits.began_at)
         try:
@@ -432,8 +544,7 @@ class Reading:
         """Raises ApiChanged for a page token that this walk was given before: following it would never end."""
         if token is None or is_offset(token):
             return
-        parent = None if task.progress is None else task.progress.parent_id
-        key = (f"{task.resource} {task.walk.top}", parent, token)
+        key = (task.name, task.walk.is_sweep, task.walk.top, token)
         if key in self._tokens:
             raise ApiChanged(f"{task.name}: the page token {token} was given twice", _LOOK)
         self._tokens.add(key)
@@ -444,15 +555,30 @@ class Reading:
         token, in_order = self._checked_offset(task, page, positions)
         if not in_order:
             positions = []
-        if not task.walk.begun:
+        if not task.walk.begun and not task.walk.is_sweep:
             self._state.run["heads_at"] = page.fetched_at
-        coverage, going_on = self._coverage[task.resource].advance(task.walk, positions, token)
+        coverage, going_on = self._coverage[task.resource].advance(task.walk, positions, token, now)
         self._set_coverage(task.resource, coverage)
-        if going_on is not None:
+        self._confirm_sweep(task.resource, task.walk, going_on, now)
+        if going_on is not None and not going_on.is_sweep:
             self._push_list(task.resource, going_on)
         own = merge_rows(endpoint.rows(record) for record in page.records) if task.resource in self._selected else {}
         heard, taken = self._hear(endpoint, page.records, now)
         return self._rows({task.resource: own, "parts": taken}, now, heard)
+
+    def _confirm_sweep(self, name: str, walk: Walk, going_on: Walk | None, now: int) -> None:
+        """Notes since when a record that is still listed must have been seen.
+
+        A record that changes while a walk goes on jumps to the head, behind the reader's back. So what a whole walk did
+        not show is known to be gone only when a head walk that began after it has closed too.
+        """
+        state = self._state.of(name)
+        if going_on is not None:
+            return
+        if walk.floor is None:
+            state["unconfirmed"] = {"since": self._coverage[name].read_whole_at, "ended_at": now}
+        elif "unconfirmed" in state and (walk.began_at or now) >= state["unconfirmed"]["ended_at"]:
+            state["listed_since"] = state.pop("unconfirmed")["since"]
 
     def _checked_offset(self, task: Task, page: Page, positions: list[int]) -> tuple[str | None, bool]:
         """Returns the token to go on with, and whether the page follows the one before without a gap.
@@ -510,6 +636,8 @@ class Reading:
             after = after.begin()
             self._heard_in_flight -= {task.parent}
         self._note(current, after)
+        if task.walk.is_sweep:
+            self._sweeps_begun += [task for task in (self._sweep_of(after),) if task is not None]
         rows = merge_rows(endpoint.rows(record, progress.parent_id) for record in page.records)
         return self._rows({task.resource: rows}, now, [after])
 
@@ -556,6 +684,11 @@ class Reading:
         self._limits.open_lists = [name for name, coverage in self._coverage.items() if not coverage.complete]
         if self._limits.finished:
             self._state.source.pop("run", None)
+        unsettled = None if self._reader.settled else self._state.source.get("unsettled_since")
+        began = min((at for at in (self._limits.began_at, unsettled) if at is not None), default=None)
+        self._limits.began_at = self._state.source["unsettled_since"] = began
+        states = {name: self._state.of(name) for name in self._coverage if name in self._selected}
+        self._limits.listed_since = {name: of["listed_since"] for name, of in states.items() if "listed_since" in of}
         if not isinstance(error, Stopped):
             self._limits.error = error
 

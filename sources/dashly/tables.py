@@ -244,8 +244,9 @@ SYNC_PROGRESS = replace(
         walks=JSON,
         missing_before=TIME,
         checked_at=TIME,
+        gone_at=TIME,
     ),
-    indexed=("missing_before",),
+    indexed=("missing_before", "checked_at"),
 )
 
 TABLES = {
@@ -327,7 +328,7 @@ COLUMN_NOTES: dict[str, dict[str, str]] = {
         "id": "Id of the conversation",
         "user_id": "With whom",
         "created_at": "When it began",
-        "updated_at": "When its newest part was made (`last_update`); edits and removals of parts may leave it as it is",
+        "updated_at": "When its newest part was made (`last_update`); edits and removals may leave it as it is",
         "closed": "Whether it is closed",
         "read": "Whether the user has read the first message; always true where the user began",
         "replied": "Whether the user has replied",
@@ -401,9 +402,10 @@ COLUMN_NOTES: dict[str, dict[str, str]] = {
         "parent_last_id": "The parent's `part_last_id` at that time; null for users",
         "newest_id": "Id of the newest child that is held",
         "rows_held": "Children that were read, each counted once",
-        "walks": "Gaps that are still to be read, with the page token to go on from; null for none",
+        "walks": "Open walks over the children, each with the page token to go on from; null for none",
         "missing_before": "Children are missing, the newest at most so recent; null when none is known to be missing",
-        "checked_at": "When the children were last known to be complete",
+        "checked_at": "When the children were last read whole; null for never",
+        "gone_at": "When the API said that it does not know the parent; null while it does",
     },
 }
 """What each column holds, for dlt's schema, for destinations that keep comments, and for docs/reference/tables.md."""

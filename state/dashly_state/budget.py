@@ -1,16 +1,41 @@
 """The request budget: what all processes of this machine may ask of the API, together.
 
-The rule. A request may start when fewer than N requests are either in flight or ended less than W seconds ago.
+The rule. A request may start when fewer than N requests are in flight or count. One counts for W seconds, from the end
+of its reach: R seconds (`reach_seconds`) after its start. It counts from its own end when that comes first, when it
+took longer than 10 R, and for an hour after any 429.
 
-Why no server that allows N requests per W seconds can see more. The file puts all starts in one order. Take any W
-seconds [x, x+W) in which more than N requests arrive, and of those the one that started last, at s. The others
-had started by then, and each was in flight or had ended after it arrived, so not before x. Since s <= its own arrival
-< x+W, all of them, N or more, were in flight or had ended less than W seconds before s, and the request was not
-allowed to start. So there is no such window, wherever it begins, and however long requests take on their way:
+Why not always from the end. The server counts a request somewhere between its start and its end, L seconds later. Who
+knows no more than that can have N per W + L at most: 95.2 % of the budget at L = 3 s. With a reach of a second it is
+N per W + 1, 98.2 %, however long the server thinks about its answer. Answers within the reach change nothing.
 
-* sliding log: looks at such a window at each arrival;
+Why no server that allows N requests per W seconds counts more. The file puts all starts in one order. Take any W
+seconds [x, x+W) in which more than N requests are counted, and of those the one that started last, at s; it is counted
+d seconds later, so s + d < x + W. The others, N or more, had started by then. Let one of them have started at t and
+be counted after c seconds, so t + c >= x.
+
+* In flight at s: the rule saw it.
+* Counting from its end, at e: e >= t + c >= x > s + d - W >= s - W, so it ended less than W before s; the rule saw it.
+* Counting from t + R: t + R >= x - c + R > s + d - W - c + R, which is no less than s - W as long as c - d <= R. Then
+  the rule saw it too.
+
+So the rule saw N or more at s, and the request was not allowed to start. There is no such window, wherever it begins.
+The first two cases hold whatever happens. The third has a condition, c - d <= R: of two requests, the earlier is not
+counted more than R later after its start than the later one. It only concerns answers that take between R and 10 R, and
+it holds for a server that counts
+
+* on arrival, when no request is longer than R on its way there: new connection, lost packets and all;
+* when it answers, or at any moment between, when that moment varies by R or less from request to request.
+
+It fails when a way there takes seconds once, or when a server that counts at the end answers one request after 4 s and
+a later one after 2. That may cost a 429, which `close_for` obeys; as the condition was doubtful then, every request of
+the token counts from its end for an hour, in all processes, those that ended before included. Nobody waits longer than
+that for the proof without a condition.
+
+What the windows of a server make of it:
+
+* sliding log: looks at such a window at each count;
 * fixed windows, and windows that begin with a request: each is one such window;
-* token bucket of N, refilled with N per W: it never refuses when no L seconds see more than N + N x L / W arrivals.
+* token bucket of N, refilled with N per W: it never refuses when no L seconds see more than N + N x L / W of them.
   L seconds lie in floor(L/W)+1 such windows, so they see N x (floor(L/W)+1) at most, which is no more. A burst of N
   empties a full bucket, and the next N come one window later, when it is full again.
 
@@ -24,7 +49,7 @@ import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from math import isfinite
+from math import inf, isfinite
 from pathlib import Path
 from re import ASCII, fullmatch
 from types import TracebackType
@@ -32,12 +57,24 @@ from typing import Self
 
 from .clock import Clock, SystemClock
 from .errors import BudgetError
-from .ledger import RequestLedger, Survey, ledger_key
+from .ledger import Recorded, RequestLedger, Survey, ledger_key
 from .process import Processes, SystemProcesses
 
 SAFETY_SHARE = 0.002
 """The window is made this much longer. The kernel slews a clock by 500 ppm at most (adjtimex(2)), the server's and
 ours make 0.1 %; the other half is for servers that round to milliseconds. It costs 0.2 % of the budget."""
+
+REACH_SECONDS = 1.0
+"""Until the server has counted a request. A new connection takes four ways there and back (name, TCP, TLS, request):
+0.8 s over 200 ms. A lost first packet is sent again after 1 s (RFC 6298, section 2.1), a later one after 0.2 s (Linux'
+TCP_RTO_MIN). More than 1.1 s would cost more than 2 % of 60 requests in 60 s."""
+
+LOST_REACHES = 10
+"""An answer that takes so many reaches was perhaps lost on its way there, so that it counts from its end. The reader
+has 8 requests in flight at most, so from 8 s on it does not use 60 in 60 s anyway: this costs it nothing."""
+
+STRICT_SECONDS = 3600.0
+"""How long after a 429 every request counts from its end. The cost is 3 % of the budget at a latency of 3 s."""
 
 MAX_FLIGHT_SECONDS = 120.0
 """After this long a lease is given up although its process lives. Twice dlt's request timeout of 60 s."""
@@ -93,10 +130,11 @@ class BudgetUsage:
 
     Attributes:
         limit: Requests that may count at once.
-        window_seconds: How long one counts after its end.
+        window_seconds: How long one counts, from its end or from the end of its reach.
         started: Requests that count now, the ones in flight included.
         in_flight: Requests that wait for their response.
         closed_for_seconds: How long nothing may start, after a 429; 0 when open.
+        strict_for_seconds: How long every request counts from its end, after a 429; 0 when the reach is believed.
     """
 
     limit: int
@@ -104,6 +142,7 @@ class BudgetUsage:
     started: int
     in_flight: int
     closed_for_seconds: float
+    strict_for_seconds: float = 0.0
 
     @property
     def free(self) -> int:
@@ -118,18 +157,19 @@ class Lease:
     until its process is gone or `MAX_FLIGHT_SECONDS` have passed, which is the safe side; the next `acquire` says why.
     """
 
-    def __init__(self, ledger: RequestLedger, request_id: int) -> None:
+    def __init__(self, ledger: RequestLedger, request_id: int, started: float) -> None:
         self._ledger = ledger
         self._request_id = request_id
+        self._started = started
         self._released = False
 
     def release(self) -> None:
-        """Say that the request has ended. It counts for one window from now."""
+        """Say that the request has ended. It counts for one window from now, or from the end of its reach."""
         if self._released:
             return
         self._released = True
         with suppress(BudgetError):
-            self._ledger.end(self._request_id)
+            self._ledger.end(self._request_id, self._started)
 
     def __enter__(self) -> Self:
         return self
@@ -163,6 +203,9 @@ class RequestBudget:
         limit: What the API allows.
         clock: Where time comes from.
         safety_share: By how much of itself the window is made longer.
+        reach_seconds: How long a request may be on its way until the server has counted it; `math.inf` believes in no
+            such time, and lets every request count from its end.
+        strict_seconds: How long after a 429 nobody believes in it.
         max_flight_seconds: How long a request may take before its lease is given up. Larger than every timeout.
         processes: Who lives.
 
@@ -171,6 +214,7 @@ class RequestBudget:
 
     Raises:
         BudgetError: From every method but `Lease.release`, when the file cannot be used.
+        ValueError: From the constructor, for a reach of nothing.
     """
 
     def __init__(
@@ -181,12 +225,18 @@ class RequestBudget:
         clock: Clock | None = None,
         *,
         safety_share: float = SAFETY_SHARE,
+        reach_seconds: float = REACH_SECONDS,
+        strict_seconds: float = STRICT_SECONDS,
         max_flight_seconds: float = MAX_FLIGHT_SECONDS,
         processes: Processes | None = None,
     ) -> None:
+        if not reach_seconds > 0:
+            raise ValueError(f"reach_seconds is more than 0, not {reach_seconds}")
         self.limit = limit
         self.waited_seconds = 0.0
         self._window = limit.seconds * (1 + safety_share)
+        self._reach = reach_seconds
+        self._strict_seconds = strict_seconds
         self._clock = clock or SystemClock()
         self._waited_lock = threading.Lock()
         self._ledger = RequestLedger(
@@ -220,13 +270,15 @@ class RequestBudget:
         return outcome.seconds if isinstance(outcome, _Refusal) else outcome
 
     def close_for(self, seconds: float) -> None:
-        """Let no process start a request for `seconds`, after a 429. A longer closing stays as it is."""
-        self._ledger.close_for(seconds)
+        """Let no process start a request for `seconds`, after a 429. A longer closing stays as it is.
+
+        From now to `strict_seconds` after that, the requests of this token count from their end in all processes.
+        """
+        self._ledger.close_for(seconds, self._strict_seconds)
 
     def usage(self) -> BudgetUsage:
         """Return how much of the budget is used now, by all processes."""
-        survey = self._ledger.transact(self._ledger.survey)
-        return BudgetUsage(self.limit.requests, self._window, survey.used, survey.in_flight, survey.closed_seconds)
+        return self._ledger.transact(self._usage)
 
     def close(self) -> None:
         """Close the file."""
@@ -250,55 +302,82 @@ class RequestBudget:
     def _ask(self) -> Lease | _Refusal:
         return self._ledger.transact(self._admit)
 
+    def _usage(self, connection: sqlite3.Connection, now: float) -> BudgetUsage:
+        survey = self._ledger.survey(connection, now)
+        in_flight = sum(request.ended is None for request in survey.requests)
+        used = len(self._ages(survey, now))
+        return BudgetUsage(
+            self.limit.requests, self._window, used, in_flight, survey.closed_seconds, survey.strict_seconds
+        )
+
     def _admit(self, connection: sqlite3.Connection, now: float) -> Lease | _Refusal:
         survey = self._ledger.survey(connection, now)
-        seconds = max(survey.closed_seconds, self._seconds_until_free(survey, now))
+        ages = self._ages(survey, now)
+        seconds = max(survey.closed_seconds, seconds_until_free(self.limit.requests, self._window, ages))
         if seconds > 0:
-            return _Refusal(max(seconds, SHORTEST_WAIT_SECONDS), polite_seconds(survey), survey.others_in_flight)
-        return Lease(self._ledger, self._ledger.start(connection, now))
+            mine = sum(request.mine for request in survey.requests)
+            others_in_flight = any(request.ended is None and not request.mine for request in survey.requests)
+            polite = polite_seconds(mine, len(survey.requests))
+            return _Refusal(max(seconds, SHORTEST_WAIT_SECONDS), polite, others_in_flight)
+        return Lease(self._ledger, self._ledger.start(connection, now), now)
 
-    def _seconds_until_free(self, survey: Survey, now: float) -> float:
-        ages = [now - end for end in survey.ended]
-        return seconds_until_free(self.limit.requests, self._window, survey.in_flight, ages)
+    def _ages(self, survey: Survey, now: float) -> list[float]:
+        """Return for how long each request that counts has counted, oldest first."""
+        reach = inf if survey.strict_seconds else self._reach
+        ages = (now - counts_from(request, now, reach, self._window) for request in survey.requests)
+        return sorted((age for age in ages if age < self._window), reverse=True)
 
 
-def seconds_until_free(limit: int, window_seconds: float, in_flight: int, ages: Sequence[float]) -> float:
+def counts_from(request: Recorded, now: float, reach_seconds: float, window_seconds: float) -> float:
+    """Return from when a request counts; of one in flight, from when it would if it ended now.
+
+    The latter is always less than a window ago, so that a request in flight counts however long it takes.
+
+    Examples:
+        >>> counts_from(Recorded(100.0, 100.3, mine=True), 105.0, reach_seconds=1.0, window_seconds=60.0)
+        100.3
+        >>> counts_from(Recorded(100.0, 103.0, mine=True), 105.0, reach_seconds=1.0, window_seconds=60.0)
+        101.0
+        >>> counts_from(Recorded(100.0, None, mine=True), 105.0, reach_seconds=1.0, window_seconds=60.0)
+        101.0
+        >>> counts_from(Recorded(100.0, 119.0, mine=True), 120.0, reach_seconds=1.0, window_seconds=60.0)
+        119.0
+    """
+    ended = now if request.ended is None else request.ended
+    lost = ended - request.started > min(LOST_REACHES * reach_seconds, window_seconds)
+    return ended if lost else min(ended, request.started + reach_seconds)
+
+
+def seconds_until_free(limit: int, window_seconds: float, ages: Sequence[float]) -> float:
     """Return the earliest time from now at which a request may start; 0 when it may at once.
 
     Args:
         limit: How many may count.
-        window_seconds: How long an ended request counts.
-        in_flight: How many have not ended.
-        ages: Seconds since the others ended, each less than the window, oldest first.
+        window_seconds: How long each counts.
+        ages: For how long each has counted, less than the window, oldest first.
 
     Returns:
-        Exact when enough of `ages` run out. Otherwise the window: a request in flight ends now at the earliest.
+        Exact when the requests whose places it takes have ended. One in flight may take longer.
 
     Examples:
-        >>> seconds_until_free(2, 60.0, in_flight=1, ages=[])
+        >>> seconds_until_free(2, 60.0, ages=[0.0])
         0.0
-        >>> seconds_until_free(2, 60.0, in_flight=1, ages=[45.0])
+        >>> seconds_until_free(2, 60.0, ages=[45.0, 0.0])
         15.0
-        >>> seconds_until_free(2, 60.0, in_flight=2, ages=[])
-        60.0
-        >>> seconds_until_free(1, 60.0, in_flight=0, ages=[50.0, 20.0])
+        >>> seconds_until_free(1, 60.0, ages=[50.0, 20.0])
         40.0
     """
-    excess = in_flight + len(ages) - limit + 1
-    if excess <= 0:
-        return 0.0
-    return window_seconds - ages[excess - 1] if excess <= len(ages) else window_seconds
+    excess = len(ages) - limit + 1
+    return window_seconds - ages[excess - 1] if excess > 0 else 0.0
 
 
-def polite_seconds(survey: Survey) -> float:
+def polite_seconds(mine: int, used: int) -> float:
     """Return how much longer than to the instant a process waits: the more of the window is its own, the longer.
 
     Nothing when nobody else used any of it.
 
     Examples:
-        >>> polite_seconds(Survey(in_flight=0, ended=[7.0] * 4, closed_seconds=0.0, mine=3, others_in_flight=False))
+        >>> polite_seconds(mine=3, used=4)
         0.00375
     """
-    if survey.used in (0, survey.mine):
-        return 0.0
-    return FAIRNESS_SECONDS * survey.mine / survey.used
+    return 0.0 if used in (0, mine) else FAIRNESS_SECONDS * mine / used

@@ -4,6 +4,9 @@ Every list of the API that pages by token runs newest to oldest, so what is left
 of them: it began at `top`, goes on with the page token `after`, and ends at the first position below `floor`. An
 interrupted walk stays open; one that meets its floor, or the end of the list, closes.
 
+A sweep is a walk over the whole list for what no head reveals: edits, removals, silent changes. It is read with what is
+left of the budget, and nothing counts as missing because of it. What is held and was not seen since it began, is gone.
+
 Positions are whole numbers that fall along the list: microseconds since 1970 for lists in order of time, the id for
 lists in order of id.
 """
@@ -11,7 +14,7 @@ lists in order of id.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 IDS_ARE_UNIQUE = -1
@@ -30,15 +33,38 @@ class Walk:
     """The walk ends at the first position below this one; None: at the end of the list."""
     low: int | None = None
     """Oldest position read so far."""
+    began_at: int | None = None
+    """When its first page was read, microseconds since 1970."""
+    seen: int = 0
+    """Records on its pages so far."""
+    is_sweep: bool = False
+    """Reads again what is known."""
 
     @property
     def begun(self) -> bool:
         """Whether its first page has been read."""
-        return self.top is not None
+        return self.began_at is not None or self.after is not None
+
+    @property
+    def met_floor(self) -> bool:
+        """Whether it has read below its floor."""
+        return self.low is not None and self.floor is not None and self.low < self.floor
+
+    def advance(self, positions: Sequence[int], next_token: str | None, now: int) -> Walk:
+        """Returns the walk after one more page."""
+        lows = [*positions, *([] if self.low is None else [self.low])]
+        return replace(
+            self,
+            top=self.top if self.top is not None else max(positions, default=None),
+            after=next_token,
+            low=min(lows, default=None),
+            began_at=now if self.began_at is None else self.began_at,
+            seen=self.seen + len(positions),
+        )
 
     def to_state(self) -> dict[str, Any]:
-        """Returns it as JSON values."""
-        return {"top": self.top, "after": self.after, "floor": self.floor, "low": self.low}
+        """Returns it as JSON values, without those that are empty."""
+        return {key: value for key, value in asdict(self).items() if value is not None and value is not False}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +73,24 @@ class Coverage:
 
     newest: int | None = None
     walks: tuple[Walk, ...] = ()
+    """Open walks: the gaps, newest first, and at most one sweep behind them."""
+    read_whole_at: int | None = None
+    """When the last walk from head to end began; what was not seen since is gone. Microseconds since 1970."""
+
+    @property
+    def gaps(self) -> tuple[Walk, ...]:
+        """The open walks over what is known to be missing, newest first."""
+        return tuple(walk for walk in self.walks if not walk.is_sweep)
+
+    @property
+    def sweep(self) -> Walk | None:
+        """The open sweep."""
+        return next((walk for walk in self.walks if walk.is_sweep), None)
 
     @property
     def complete(self) -> bool:
         """Whether nothing is known to be missing."""
-        return not self.walks
+        return not self.gaps
 
     def begin(self, look_back: int = 0) -> Coverage:
         """Returns the coverage with a head walk open, down to `look_back` below the newest known position.
@@ -60,15 +99,21 @@ class Coverage:
             look_back: 0 reads the positions equal to the newest again, as times can tie; `IDS_ARE_UNIQUE` does not.
 
         Example:
-            >>> Coverage(newest=900).begin().walks
-            (Walk(top=None, after=None, floor=900, low=None),)
+            >>> Coverage(newest=900).begin().gaps[0].floor
+            900
         """
-        if self.walks and not self.walks[0].begun:
+        if self.gaps and not self.gaps[0].begun:
             return self
         floor = None if self.newest is None else self.newest - look_back
         return replace(self, walks=(Walk(floor=floor), *self.walks))
 
-    def advance(self, walk: Walk, positions: Sequence[int], next_token: str | None) -> tuple[Coverage, Walk | None]:
+    def begin_sweep(self) -> Coverage:
+        """Returns the coverage with a sweep open; the open one when there is one."""
+        return self if self.sweep else replace(self, walks=(*self.walks, Walk(is_sweep=True)))
+
+    def advance(
+        self, walk: Walk, positions: Sequence[int], next_token: str | None, now: int = 0
+    ) -> tuple[Coverage, Walk | None]:
         """Returns the coverage after one more page of `walk`, and the walk as it goes on; None when it closed.
 
         `top` is taken from the first page: a record that changes while the walk goes on jumps to the head of the list,
@@ -78,22 +123,24 @@ class Coverage:
             walk: One of `walks`.
             positions: Of the page's records, in any order; may be empty.
             next_token: None when the API says that this was the last page.
+            now: When the page was read, microseconds since 1970.
 
         Example:
             >>> coverage = Coverage().begin()
             >>> coverage, walk = coverage.advance(coverage.walks[0], [9, 8, 7], "7")
-            >>> coverage.newest, walk
-            (9, Walk(top=9, after='7', floor=None, low=7))
-            >>> coverage.advance(walk, [6, 5], None)
-            (Coverage(newest=9, walks=()), None)
+            >>> coverage.newest, walk.after, walk.low
+            (9, '7', 7)
+            >>> coverage, walk = coverage.advance(walk, [6, 5], None)
+            >>> coverage.complete, walk
+            (True, None)
         """
-        top = walk.top if walk.top is not None else max(positions, default=None)
-        lows = [*positions, *([] if walk.low is None else [walk.low])]
-        low = min(lows, default=None)
-        met_floor = low is not None and walk.floor is not None and low < walk.floor
-        going_on = None if next_token is None or met_floor else Walk(top, next_token, walk.floor, low)
+        read = walk.advance(positions, next_token, now)
+        closed = next_token is None or read.met_floor
+        top = None if walk.is_sweep and not closed else read.top  # a sweep may still have new records to read
         newest = max((seen for seen in (self.newest, top) if seen is not None), default=None)
-        return Coverage(newest, self._with(walk, going_on)), going_on
+        read_whole_at = read.began_at if closed and walk.floor is None else self.read_whole_at
+        going_on = None if closed else read
+        return Coverage(newest, self._with(walk, going_on), read_whole_at), going_on
 
     def take_head(self, position: int) -> Coverage:
         """Returns the coverage with one more position known, the only one above `newest`. Costs no page."""
@@ -101,14 +148,16 @@ class Coverage:
 
     def to_state(self) -> dict[str, Any]:
         """Returns it as JSON values, for dlt's resource state."""
-        return {"newest": self.newest, "walks": [walk.to_state() for walk in self.walks]}
+        walks = [walk.to_state() for walk in self.walks]
+        return {"newest": self.newest, "walks": walks, "read_whole_at": self.read_whole_at}
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any] | None) -> Coverage:
         """Returns the coverage that `to_state` wrote; an empty one for None or an empty mapping."""
         if not state:
             return cls()
-        return cls(state.get("newest"), tuple(Walk(**walk) for walk in state.get("walks", ())))
+        walks = tuple(Walk(**walk) for walk in state.get("walks", ()))
+        return cls(state.get("newest"), walks, state.get("read_whole_at"))
 
     def _with(self, walk: Walk, going_on: Walk | None) -> tuple[Walk, ...]:
         swapped = (going_on if known == walk else known for known in self.walks)

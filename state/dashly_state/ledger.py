@@ -17,7 +17,7 @@ from .process import Processes
 
 T = TypeVar("T")
 
-VERSION = 1
+VERSION = 2
 SCHEMA = """
 CREATE TABLE timebase (boot TEXT NOT NULL);  -- one row: the boot whose monotonic clock all times below are of
 INSERT INTO timebase VALUES ('');
@@ -30,41 +30,50 @@ CREATE TABLE requests (
     wall REAL NOT NULL        -- unix seconds of the end, or of the start while in flight; read after a reboot only
 );
 CREATE INDEX requests_by_end ON requests (key, ended);
-CREATE TABLE closings (
-    key TEXT PRIMARY KEY,     -- a hash of the token, or '*' for all of them
+CREATE TABLE spells (
+    key TEXT NOT NULL,        -- a hash of the token, or '*' for all of them
+    what TEXT NOT NULL,       -- 'closed': nothing may start; 'strict': every request counts from its end
     until REAL NOT NULL,      -- monotonic seconds
     wall REAL NOT NULL,       -- unix seconds of the same instant
-    seconds REAL NOT NULL     -- how long it was meant to last
+    seconds REAL NOT NULL,    -- how long it was meant to last
+    PRIMARY KEY (key, what)
 )
 """
 
 EVERY_KEY = "*"
+CLOSED, STRICT = "closed", "strict"
 _DAY = 86_400.0
 _CLOCK_TOLERANCE = 1.0  # an end that lies further ahead than this is of another boot's clock
 
 
 @dataclass(frozen=True)
-class Survey:
-    """What counts at one instant.
+class Recorded:
+    """One request as the file has it.
 
     Attributes:
-        in_flight: Requests that have started and not ended.
-        ended: When the other requests that count ended, monotonic seconds, oldest first.
-        closed_seconds: For how long no request may start, whatever the other numbers say.
-        mine: How many of all these are requests of this process.
-        others_in_flight: Whether another process has a request in flight.
+        started: Monotonic seconds.
+        ended: The same; None while it is in flight.
+        mine: Whether this process sent it.
     """
 
-    in_flight: int
-    ended: list[float]
-    closed_seconds: float
-    mine: int
-    others_in_flight: bool
+    started: float
+    ended: float | None
+    mine: bool
 
-    @property
-    def used(self) -> int:
-        """Return how many requests count against the limit."""
-        return self.in_flight + len(self.ended)
+
+@dataclass(frozen=True)
+class Survey:
+    """What may count at one instant.
+
+    Attributes:
+        requests: The ones in flight, and the ones that ended less than a window ago.
+        closed_seconds: For how long no request may start, whatever the other numbers say.
+        strict_seconds: For how long every request counts from its end, after a 429.
+    """
+
+    requests: list[Recorded]
+    closed_seconds: float
+    strict_seconds: float
 
 
 def ledger_key(token: str) -> str:
@@ -86,7 +95,7 @@ class RequestLedger:
     Args:
         path: The file. Several tokens and processes share it.
         key: `ledger_key` of the token.
-        window_seconds: How long an ended request counts.
+        window_seconds: How long a request may count after its end.
         max_flight_seconds: After this long a request is given up even though its process lives.
         clock: Where time comes from.
         processes: Who lives.
@@ -183,7 +192,7 @@ class RequestLedger:
         """Forget tokens of yesterday; close the budget for a window when what was requested before is unknown."""
         connection.execute("DELETE FROM requests WHERE started < ?", (now - _DAY,))
         if blind:
-            self._write_closing(connection, now, EVERY_KEY, self._keep)
+            self._write_spell(connection, now, EVERY_KEY, CLOSED, self._keep)
 
     def _unusable(self, error: Exception) -> BudgetError:
         return BudgetError(
@@ -210,25 +219,22 @@ class RequestLedger:
         connection.execute(
             "UPDATE requests SET ended = :now - iif(ended IS NULL, 0, max(:wall - wall, 0)), started = :now", times
         )
-        connection.execute("UPDATE closings SET until = :now + min(max(wall - :wall, 0), seconds)", times)
+        connection.execute("UPDATE spells SET until = :now + min(max(wall - :wall, 0), seconds)", times)
 
     # ---- inside a transaction
 
     def survey(self, connection: sqlite3.Connection, now: float) -> Survey:
-        """Return what counts now, after forgetting what is old and burying what is dead."""
+        """Return what may count now, after forgetting what is old and burying what is dead."""
         connection.execute("DELETE FROM requests WHERE key = ? AND ended <= ?", (self._key, now - self._keep))
-        in_flight = self._bury_dead(connection, now)
-        ended = connection.execute(
-            "SELECT ended, process FROM requests WHERE key = ? AND ended > ? ORDER BY ended",
+        self._bury_dead(connection, now)
+        rows: list[tuple[float, float | None, str]] = connection.execute(
+            "SELECT started, ended, process FROM requests WHERE key = ? AND (ended IS NULL OR ended > ?)",
             (self._key, now - self._window),
         ).fetchall()
-        processes = [*in_flight, *(process for _, process in ended)]
         return Survey(
-            in_flight=len(in_flight),
-            ended=[end for end, _ in ended],
-            closed_seconds=self._closed_seconds(connection, now),
-            mine=processes.count(self._me),
-            others_in_flight=any(process != self._me for process in in_flight),
+            requests=[Recorded(started, ended, process == self._me) for started, ended, process in rows],
+            closed_seconds=self._seconds_left(connection, now, CLOSED),
+            strict_seconds=self._seconds_left(connection, now, STRICT),
         )
 
     def start(self, connection: sqlite3.Connection, now: float) -> int:
@@ -240,61 +246,68 @@ class RequestLedger:
         )
         return request_id
 
-    def _bury_dead(self, connection: sqlite3.Connection, now: float) -> list[str]:
-        """Return the processes of the requests in flight, one each, without those that will never end by themselves.
+    def _bury_dead(self, connection: sqlite3.Connection, now: float) -> None:
+        """Write an end for the requests in flight that will never end by themselves.
 
-        These are of a dead process, or older than any request may get. Their request may have reached the server
-        until now, so they end now: once, since an ended request is not looked at again.
+        These are of a dead process, or older than any request may get. Nobody knows how long such a request was on its
+        way: until now, for all that is known. So it starts and ends now: once, since an ended request is not looked at
+        again.
         """
         rows: list[tuple[int, str, float]] = connection.execute(
             "SELECT id, process, started FROM requests WHERE key = ? AND ended IS NULL", (self._key,)
         ).fetchall()
-        lives = {
-            process: process == self._me or self._processes.is_alive(process) for process in {row[1] for row in rows}
-        }
-        in_flight = []
+        lives = {process: self._lives(process) for process in {row[1] for row in rows}}
         for request_id, process, started in rows:
-            if lives[process] and now - started <= self._max_flight:
-                in_flight.append(process)
-            else:
-                self._write_end(connection, request_id, now)
-        return in_flight
+            if not lives[process] or now - started > self._max_flight:
+                connection.execute(
+                    "UPDATE requests SET started = :now, ended = :now, wall = :wall WHERE id = :id",
+                    {"now": now, "wall": self._clock.now(), "id": request_id},
+                )
 
     def _lives(self, process: str) -> bool:
         return process == self._me or self._processes.is_alive(process)
 
-    def _write_end(self, connection: sqlite3.Connection, request_id: int, now: float) -> None:
-        connection.execute("UPDATE requests SET ended = ?, wall = ? WHERE id = ?", (now, self._clock.now(), request_id))
-
-    def _closed_seconds(self, connection: sqlite3.Connection, now: float) -> float:
+    def _seconds_left(self, connection: sqlite3.Connection, now: float, what: str) -> float:
         until: float | None = connection.execute(
-            "SELECT max(until) FROM closings WHERE key IN (?, ?)", (self._key, EVERY_KEY)
+            "SELECT max(until) FROM spells WHERE key IN (?, ?) AND what = ?", (self._key, EVERY_KEY, what)
         ).fetchone()[0]
         return 0.0 if until is None else max(until - now, 0.0)
 
-    def _write_closing(self, connection: sqlite3.Connection, now: float, key: str, seconds: float) -> None:
+    def _write_spell(self, connection: sqlite3.Connection, now: float, key: str, what: str, seconds: float) -> None:
         connection.execute(
-            "INSERT INTO closings VALUES (?, ?, ?, ?) ON CONFLICT (key) DO UPDATE "
+            "INSERT INTO spells VALUES (?, ?, ?, ?, ?) ON CONFLICT (key, what) DO UPDATE "
             "SET until = excluded.until, wall = excluded.wall, seconds = excluded.seconds WHERE until < excluded.until",
-            (key, now + seconds, self._clock.now() + seconds, seconds),
+            (key, what, now + seconds, self._clock.now() + seconds, seconds),
         )
 
     # ---- whole transactions
 
-    def end(self, request_id: int) -> None:
-        """Write that a request has ended now; a row that was pruned or lost with its file comes back.
+    def end(self, request_id: int, started: float) -> None:
+        """Write that a request has ended now; a row that was pruned, given up or lost with its file comes back.
 
         The end is taken before the transaction waits for others: that is when the response was there.
         """
         ended, wall = self._clock.monotonic(), self._clock.now()
         self.transact(
             lambda connection, _now: connection.execute(
-                "INSERT INTO requests VALUES (?, ?, ?, ?, ?, ?) "
-                "ON CONFLICT (id) DO UPDATE SET ended = excluded.ended, wall = excluded.wall",
-                (request_id, self._key, self._me, ended, ended, wall),
+                "INSERT INTO requests VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE "
+                "SET started = excluded.started, ended = excluded.ended, wall = excluded.wall",
+                (request_id, self._key, self._me, started, ended, wall),
             )
         )
 
-    def close_for(self, seconds: float) -> None:
-        """Write that no request of this token may start for `seconds`; a longer closing stays."""
-        self.transact(lambda connection, now: self._write_closing(connection, now, self._key, seconds))
+    def close_for(self, seconds: float, strict_seconds: float) -> None:
+        """Write that no request of this token may start for `seconds`, and that each counts from its end for longer.
+
+        A longer closing stays.
+
+        Args:
+            seconds: From now.
+            strict_seconds: From the end of these seconds.
+        """
+
+        def write(connection: sqlite3.Connection, now: float) -> None:
+            self._write_spell(connection, now, self._key, CLOSED, seconds)
+            self._write_spell(connection, now, self._key, STRICT, seconds + strict_seconds)
+
+        self.transact(write)

@@ -53,8 +53,8 @@ class Progress:
     """What is missing is at most this recent, microseconds since 1970: decides what is read first."""
     held: int = 0
     """Children that were read, each counted once."""
-    checked_at: int | None = None
-    """When the children were last known to be complete, microseconds since 1970."""
+    gone_at: int | None = None
+    """When the API said that it does not know the parent, microseconds since 1970."""
     known: bool = False
     """False for a parent that no run has met before."""
 
@@ -62,6 +62,11 @@ class Progress:
     def pending(self) -> bool:
         """Whether children are known to be missing."""
         return not self.coverage.complete
+
+    @property
+    def checked_at(self) -> int | None:
+        """When the children were last read whole, microseconds since 1970; what was not seen since is gone."""
+        return self.coverage.read_whole_at
 
     @property
     def newest_id(self) -> int | None:
@@ -73,14 +78,19 @@ class Progress:
 
         Costs no request. With no `last_id` to go by, the parent's clock decides.
         """
+        if self.gone_at is not None:
+            return Progress(self.stream, self.parent_id, told, known=True).begin(), Need.READ
         need = self._need(told)
         heard = replace(self, told=told, known=True)
         if need is Need.READ:
             return heard.begin(), need
         if need is Need.LAST_ONLY and told.last_id is not None:
-            alone = self.newest_id is None  # then there is no other child, and no walk to look for one
-            coverage = Coverage(told.last_id) if alone else self.coverage.take_head(told.last_id)
-            return replace(heard, coverage=coverage, held=self.held + 1, checked_at=now), need
+            coverage = self.coverage.take_head(told.last_id)
+            if told.last_is_only:
+                # Nothing was read so far, so a gap that is open has no other child to look for.
+                walks = tuple(walk for walk in coverage.walks if walk.is_sweep or self.newest_id is not None)
+                coverage = replace(coverage, walks=walks, read_whole_at=now)
+            return replace(heard, coverage=coverage, held=self.held + 1), need
         return heard, need
 
     def read(self, walk: Walk, ids: Sequence[int], next_token: str | None, oldest_at: int | None, now: int) -> Progress:
@@ -93,15 +103,21 @@ class Progress:
             oldest_at: When the oldest child of the page was created, microseconds since 1970.
             now: Microseconds since 1970.
         """
-        coverage, _ = self.coverage.advance(walk, ids, next_token)
+        coverage, going_on = self.coverage.advance(walk, ids, next_token, now)
         new = sum(1 for child in set(ids) if walk.floor is None or child >= walk.floor)
+        held = self.held if walk.is_sweep else self.held + new
+        if walk.is_sweep and going_on is None:
+            held = walk.seen + len(ids)
         return replace(
             self,
             coverage=coverage,
-            held=self.held + new,
+            held=held,
             missing_before=self.told.at if oldest_at is None else min(self.told.at, oldest_at),
-            checked_at=now if coverage.complete else self.checked_at,
         )
+
+    def begin_sweep(self) -> Progress:
+        """Returns the progress with a walk open over all children, also the known ones."""
+        return replace(self, coverage=self.coverage.begin_sweep())
 
     def begin(self) -> Progress:
         """Returns the progress with a walk open for children above the newest one held."""
@@ -109,7 +125,7 @@ class Progress:
 
     def give_up(self, now: int) -> Progress:
         """Returns the progress of a parent that the API no longer knows: nothing is left to read."""
-        return replace(self, coverage=Coverage(self.coverage.newest), checked_at=now)
+        return replace(self, coverage=Coverage(self.coverage.newest, (), self.checked_at), gone_at=now)
 
     def _need(self, told: Told) -> Need:
         if told.last_id is None:
@@ -156,4 +172,13 @@ class ProgressLookup(Protocol):
 
     def backlog(self, streams: Iterable[str], since: int | None = None) -> Mapping[str, int]:
         """Returns how many parents `pending` would yield, by stream."""
+        ...
+
+    def longest_unchecked(self, streams: Iterable[str], before: int) -> Iterator[Progress]:
+        """Yields parents with nothing known to be missing, the one whose children were read whole longest ago first.
+
+        Args:
+            streams: Which children.
+            before: Leaves out those that were read whole at this time or later, microseconds since 1970.
+        """
         ...

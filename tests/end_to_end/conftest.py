@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from tests.conftest import Warehouse
 from dashly.endpoints import DEFAULT_RESOURCES
 from dashly_simulator import Server, Simulator, SimulatorSettings, serve
 from dashly_state.budget import RateLimit
+from dashly_state.clock import Clock, SystemClock
 from dashly_sync.run import Run, RunLimits
 from dashly_sync.run_log import RunRecord
 from dashly_sync.settings import Settings
@@ -31,6 +32,8 @@ class Account:
     simulator: Simulator
     server: Server
     state_dir: Path
+    reconcile_share: float = 0.0
+    clock: Clock = field(default_factory=SystemClock)
 
     def settings(self, warehouse: Warehouse, **other: Any) -> Settings:
         """Settings of a run from this app into the warehouse, without a rate limit worth naming."""
@@ -41,12 +44,18 @@ class Account:
             "dataset_name": warehouse.dataset,
             "state_dir": self.state_dir,
             "rate_limit": UNLIMITED,
+            "reconcile_share": self.reconcile_share,
         }
         return Settings(**{**known, **other})
 
     def sync(self, warehouse: Warehouse, resources: tuple[str, ...] = DEFAULT_RESOURCES, **limits: Any) -> RunRecord:
         """One run in this process."""
-        return Run(self.settings(warehouse), RunLimits(resources, **limits), StopSignal()).carry_out()
+        return Run(self.settings(warehouse), RunLimits(resources, **limits), StopSignal(), clock=self.clock).carry_out()
+
+    def sync_at(self, warehouse: Warehouse, rate: str, share: float) -> RunRecord:
+        """One run in this process under a rate limit, with a share of it for reading again."""
+        settings = self.settings(warehouse, rate_limit=RateLimit.parse(rate), reconcile_share=share)
+        return Run(settings, RunLimits(DEFAULT_RESOURCES), StopSignal(), clock=self.clock).carry_out()
 
     def cost(self) -> int:
         """Requests since the last time this was asked, as the server counted them."""

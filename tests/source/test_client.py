@@ -172,9 +172,12 @@ def test_a_request_carries_the_token_a_name_and_time_outs_and_follows_no_redirec
 
 
 def test_without_a_token_nothing_is_asked(tmp_path: Path) -> None:
-    with RequestBudget(tmp_path / "b.sqlite", "", RateLimit(1, 1.0)) as budget:
-        with pytest.raises(SettingsError, match=r"no API token\. Looked for DASHLY_AUTH_TOKEN, .* Create one in"):
-            DashlyClient("", budget)
+    message = r"no API token\. Looked for DASHLY_AUTH_TOKEN, .* Create one in"
+    with (
+        RequestBudget(tmp_path / "b.sqlite", "", RateLimit(1, 1.0)) as budget,
+        pytest.raises(SettingsError, match=message),
+    ):
+        DashlyClient("", budget)
 
 
 def test_without_an_app_the_token_says_which(bench: Opener) -> None:
@@ -234,7 +237,7 @@ def test_waits_end_at_the_longest_and_differ_from_client_to_client(bench: Opener
 
     assert 7 == len(api.session.waits)
     for wait, least in zip(api.session.waits, (1, 2, 4, 5, 5, 5, 5), strict=True):
-        assert least <= round(wait, 6) <= min(least + 0.5, 5.0)
+        assert least <= round(wait, 6) <= least + 0.5
     assert not all(wait.is_integer() for wait in api.session.waits)
 
 
@@ -356,7 +359,7 @@ def test_every_retry_takes_its_place_in_the_budget(bench: Opener) -> None:
     api = bench(html(502), html(502), good, limit="2/60")
     api.get()
 
-    assert [1.0, 60.0] == api.session.waits, "the third had to wait until the first had left the window"
+    assert [1.0, 59.0] == api.session.waits, "the third had to wait until the first had left the window"
     assert 2 == api.budget.usage().started
 
 

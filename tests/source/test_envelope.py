@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dashly.envelope import BrokenBody, ExactFloat, parse_body, parse_envelope, raise_for_error
@@ -73,6 +73,7 @@ def test_the_last_page_says_null_or_nothing() -> None:
     assert (None, False) == (absent.next_token, absent.names_next_token)
 
 
+@settings(deadline=None)
 @given(st.decimals(allow_nan=False, allow_infinity=False), st.integers(0, 2**64))
 def test_any_number_goes_back_as_it_came(fraction: Any, whole: int) -> None:
     for written in (str(fraction), str(whole), f"{whole}.{whole}"):
@@ -197,6 +198,7 @@ def test_a_status_that_no_document_describes_is_news_of_the_api(status: str) -> 
 # ---- anything
 
 
+@settings(deadline=None)
 @given(JSON, JSON, st.sampled_from([None, 200, 400, 401, 403, 404, 429, 500, 302]))
 def test_arbitrary_json_raises_only_our_errors(anything: Any, other: Any, status: int | None) -> None:
     bodies = [
@@ -211,12 +213,14 @@ def test_arbitrary_json_raises_only_our_errors(anything: Any, other: Any, status
             assert isinstance(parse_envelope(json.dumps(body).encode(), WHERE, status).next_token, str | None)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200) | st.text(max_size=200).map(lambda text: text.encode()))
 def test_arbitrary_bytes_raise_only_our_errors(body: bytes) -> None:
     with suppress(BrokenBody, DashlyError):
         parse_envelope(body, WHERE)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 200))
 def test_a_body_cut_anywhere_is_worth_a_retry(length: int) -> None:
     """Never an empty page: a proxy that gives up in the middle must not end a list."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dashly.envelope import Envelope
@@ -94,6 +94,7 @@ def test_a_step_back_leads_to_the_page_before(token: str, expected: str) -> None
     assert token == after(ABSENT, FULL, step_back(token))
 
 
+@settings(deadline=None)
 @given(st.integers(0, 10**9))
 def test_a_step_back_stays_in_the_list(offset: int) -> None:
     back = step_back(f"offset:{offset}")
@@ -149,6 +150,7 @@ def test_any_other_shape_is_news_of_the_api_and_not_an_empty_list(data: Any, see
     assert "run `dashly-sync check`" in raised.value.mend
 
 
+@settings(max_examples=50, deadline=None)
 @given(ANY_DATA)
 def test_arbitrary_data_gives_records_or_our_error(data: Any) -> None:
     try:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dashly import endpoints, records
@@ -364,12 +364,13 @@ FIELDS = [
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(exclude_categories=()), max_size=8),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(FIELDS) | st.text(max_size=3), inner),
-    max_leaves=15,
+    max_leaves=6,
 )
-RECORDS = st.dictionaries(st.sampled_from(FIELDS) | st.text(max_size=3), JSON, max_size=12)
+RECORDS = st.dictionaries(st.sampled_from(FIELDS) | st.text(max_size=3), JSON, max_size=8)
 
 
 @pytest.mark.parametrize("kind", [*endpoints.LISTS, *endpoints.CHILDREN, *endpoints.SNAPSHOTS])
+@settings(max_examples=40, deadline=None)
 @given(record=RECORDS)
 def test_any_record_makes_rows_that_fit_their_tables(kind: str, record: dict[str, Any]) -> None:
     """Nothing raises, no row has a column that its table lacks, no key is null, no JSON is broken."""
@@ -381,6 +382,7 @@ def test_any_record_makes_rows_that_fit_their_tables(kind: str, record: dict[str
             assert all(_fits(row[name], columns[name]["data_type"]) for name in row)
 
 
+@settings(max_examples=60, deadline=None)
 @given(RECORDS)
 def test_any_list_row_tells_something(record: dict[str, Any]) -> None:
     told_by_user(record)

@@ -11,7 +11,7 @@ from urllib.parse import quote, quote_plus, urlencode
 
 import pytest
 import requests
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dashly.redaction import RedactingFilter, redact, redact_http_logs
@@ -42,6 +42,7 @@ def test_the_token_is_recognised_in_every_encoding(encoding: str) -> None:
     assert redact(f"refused: {written} sorry", TOKEN).endswith(" sorry")
 
 
+@settings(deadline=None)
 @given(TOKENS, st.sampled_from(sorted(ENCODINGS)), st.text(max_size=20), st.text(max_size=20))
 def test_no_token_survives(token: str, encoding: str, before: str, behind: str) -> None:
     """Of any shape, in any surroundings that do not spell it themselves."""
@@ -52,6 +53,7 @@ def test_no_token_survives(token: str, encoding: str, before: str, behind: str) 
     assert "***" in scrubbed
 
 
+@settings(deadline=None)
 @given(TOKENS)
 def test_redacting_twice_changes_nothing_more(token: str) -> None:
     once = redact(f"GET /v1/users?{urlencode({'auth_token': token})}&count=50", token)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dashly.envelope import parse_body
@@ -85,6 +85,7 @@ def test_an_id_that_is_no_number_has_no_place_in_an_order(value: Any) -> None:
     assert id_number({"id": value}) is None
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2**64 - 1), st.booleans())
 def test_ids_survive_the_round_trip(number: int, as_string: bool) -> None:
     """As a number or with `id_as_string=true`, from the body to the text in the warehouse and back to a number."""
@@ -140,6 +141,7 @@ def test_the_first_and_the_last_second_of_the_calendar_are_times(value: int) -> 
     assert value == int(timestamp(value).timestamp())  # type: ignore[union-attr]
 
 
+@settings(deadline=None)
 @given(MOMENTS)
 def test_microsecond_times_survive_the_round_trip(moment: datetime) -> None:
     """In each way the API writes a time."""
@@ -215,6 +217,7 @@ def test_a_null_column_is_null_and_not_the_word() -> None:
     assert "{}" == json_column({})
 
 
+@settings(deadline=None)
 @given(JSON)
 def test_json_text_is_json_that_every_destination_takes(value: Any) -> None:
     """No NUL, no surrogate, no NaN, and valid to the strictest reader."""
@@ -226,6 +229,7 @@ def test_json_text_is_json_that_every_destination_takes(value: Any) -> None:
     assert "\x00" not in str(json.loads(written))
 
 
+@settings(deadline=None)
 @given(ANY_TEXT)
 def test_a_text_in_json_is_the_same_as_alone(value: str) -> None:
     assert text(value) == json.loads(json_text(value))
@@ -266,6 +270,7 @@ def test_a_value_has_the_kind_that_json_says(value: Any, expected: str) -> None:
 FUNCTIONS = [text, identifier, boolean, integer, microseconds, timestamp, json_text, json_column, json_type]
 
 
+@settings(deadline=None)
 @given(JSON)
 def test_nothing_that_json_can_say_raises(value: Any) -> None:
     for function in FUNCTIONS:

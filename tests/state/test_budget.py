@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from math import inf
 from pathlib import Path
 
 import pytest
@@ -158,11 +159,63 @@ def test_a_request_counts_from_its_end(open_budget: Opener, clock: VirtualClock)
     take(budget)
 
 
-def test_a_request_in_flight_counts_however_long_it_takes(open_budget: Opener, clock: VirtualClock) -> None:
+@pytest.mark.parametrize(
+    ("latency_seconds", "free_after"),
+    [(0.05, 60.0), (1.0, 60.0), (3.0, 58.0), (10.0, 51.0), (10.1, 60.0), (65.0, 60.0)],
+)
+def test_a_request_counts_from_the_end_of_its_reach_unless_it_was_faster_or_lost(
+    open_budget: Opener, clock: VirtualClock, latency_seconds: float, free_after: float
+) -> None:
+    """Of a second: an answer that takes more than ten was perhaps not slow, but its request was."""
     budget = open_budget("1/60")
-    take(budget)
-    clock.advance(110.0)
+    lease = take(budget)
+    clock.advance(latency_seconds)
+    lease.release()
 
+    assert refusal(budget) == pytest.approx(free_after)
+    clock.advance(free_after)
+    take(budget)
+
+
+def test_without_a_reach_every_request_counts_from_its_end(open_budget: Opener, clock: VirtualClock) -> None:
+    budget = open_budget("1/60", reach_seconds=inf)
+    lease = take(budget)
+    clock.advance(3.0)
+    lease.release()
+
+    assert refusal(budget) == 60.0
+
+
+@pytest.mark.parametrize("reach_seconds", [0.0, -1.0, float("nan")])
+def test_no_request_is_counted_before_it_starts(open_budget: Opener, reach_seconds: float) -> None:
+    with pytest.raises(ValueError, match="reach_seconds is more than 0"):
+        open_budget(reach_seconds=reach_seconds)
+
+
+@pytest.mark.parametrize("limit", ["1/60", "1/2"])
+@pytest.mark.parametrize("flight_seconds", [0.5, 3.0, 59.0, 61.5, 110.0])
+def test_a_request_in_flight_counts_however_long_it_takes(
+    open_budget: Opener, clock: VirtualClock, limit: str, flight_seconds: float
+) -> None:
+    budget = open_budget(limit)
+    take(budget)
+    clock.advance(flight_seconds)
+
+    assert refusal(budget) > 0
+    assert budget.usage().started == 1
+
+
+def test_one_that_waits_for_a_request_in_flight_asks_again_when_that_may_have_made_room(
+    open_budget: Opener, clock: VirtualClock
+) -> None:
+    budget = open_budget("1/60")
+    lease = take(budget)
+    assert refusal(budget) == 60.0, "it may end now"
+    clock.advance(3.0)
+    assert refusal(budget) == 58.0, "it may end in time, and then counts from the end of its reach"
+    clock.advance(8.0)
+    assert refusal(budget) == 60.0, "it does not"
+    lease.release()
     assert refusal(budget) == 60.0
 
 
@@ -239,22 +292,34 @@ STEPS = st.lists(
     st.tuples(
         st.sampled_from(["start", "pass", "end"] * 4 + ["die", "step", "reopen"]),
         st.integers(0, 2),
-        st.sampled_from([0.0, 0.3, 0.5, 0.9, 1.0]) | st.floats(0, 1),
+        st.sampled_from([0.0, 0.01, 0.03, 0.3, 0.5, 0.9, 1.0]) | st.floats(0, 1),
     ),
     min_size=40,
     max_size=80,
 )
 """What happens, to which of three processes, and how far: in time, or between the start and the end of a request."""
 
+REACHES = st.sampled_from([inf, 1.0, 5.0, 20.0])
+"""`inf` is the rule without a condition: a request arrives anywhere. Otherwise it arrives within its reach."""
+
 
 @settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(steps=STEPS, requests=st.integers(1, 3), rush=st.booleans())
+@given(steps=STEPS, requests=st.integers(1, 3), reach=REACHES, rush=st.booleans(), strict=st.booleans())
 def test_no_window_and_no_bucket_ever_sees_more_than_the_limit(
-    tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, int, float]], requests: int, *, rush: bool
+    tmp_path_factory: pytest.TempPathFactory,
+    steps: list[tuple[str, int, float]],
+    requests: int,
+    reach: float,
+    *,
+    rush: bool,
+    strict: bool,
 ) -> None:
-    """Three processes start, end, die and come back, clocks are set; a request arrives anywhere between its ends."""
+    """Three processes start, end, die and come back, clocks are set; a request arrives anywhere between its ends.
+
+    Within its reach, that is, unless there was a 429.
+    """
     limit = RateLimit(requests, 60)
-    simulation = Simulation(tmp_path_factory.mktemp("budget") / "budget.sqlite", limit, rush=rush)
+    simulation = Simulation(tmp_path_factory.mktemp("budget") / "budget.sqlite", limit, reach, rush=rush, strict=strict)
     for action, who, share in steps:
         simulation.do(action, who, share)
     simulation.close()
@@ -265,16 +330,22 @@ def test_no_window_and_no_bucket_ever_sees_more_than_the_limit(
 
 
 class Simulation:
-    """Three processes on one budget in virtual time. `rush` makes each of them ask until it is refused."""
+    """Three processes on one budget in virtual time. `rush` makes each of them ask until it is refused.
 
-    def __init__(self, path: Path, limit: RateLimit, *, rush: bool) -> None:
+    `strict` begins with a 429, so that no request needs to arrive within its reach.
+    """
+
+    def __init__(self, path: Path, limit: RateLimit, reach: float, *, rush: bool, strict: bool) -> None:
         self.arrivals: list[float] = []
-        self._path, self._limit, self._rush = path, limit, rush
+        self._path, self._limit, self._reach, self._rush = path, limit, reach, rush
+        self._arrives_within = inf if strict else reach
         self._clock = VirtualClock()
         self._dead: set[str] = set()
         self._names = ["", "", ""]
         self._budgets = [self._open(who) for who in range(3)]
         self._flights: list[list[tuple[float, Lease]]] = [[], [], []]
+        if strict:
+            self._budgets[0].close_for(0.0)
 
     def do(self, action: str, who: int, share: float) -> None:
         getattr(self, f"_{action}")(who, share)
@@ -287,7 +358,16 @@ class Simulation:
     def _open(self, who: int) -> RequestBudget:
         self._names[who] = f"{who}@{len(self._dead)}"
         process = PretendedProcess(self._names[who], dead=self._dead)
-        return RequestBudget(self._path, TOKEN, self._limit, self._clock, processes=process, max_flight_seconds=1e9)
+        return RequestBudget(
+            self._path,
+            TOKEN,
+            self._limit,
+            self._clock,
+            reach_seconds=self._reach,
+            strict_seconds=1e9,
+            max_flight_seconds=1e9,
+            processes=process,
+        )
 
     def _start(self, who: int, _share: float) -> None:
         while isinstance(lease := self._budgets[who].try_acquire(), Lease):
@@ -302,7 +382,7 @@ class Simulation:
     def _arrive(self, who: int, share: float) -> list[Lease]:
         flights, self._flights[who] = self._flights[who], []
         now = self._clock.monotonic()
-        self.arrivals += [started + (now - started) * share for started, _ in flights]
+        self.arrivals += [started + min(now - started, self._arrives_within) * share for started, _ in flights]
         return [lease for _, lease in flights]
 
     def _pass(self, _who: int, share: float) -> None:
@@ -321,17 +401,13 @@ class Simulation:
         self._budgets[who].close()
 
 
-@given(
-    st.integers(1, 70),
-    st.integers(0, 80),
-    st.lists(st.floats(0, 59.9), max_size=80).map(lambda ages: sorted(ages, reverse=True)),
-)
-def test_nothing_is_free_before_the_time_that_was_told(limit: int, in_flight: int, ages: list[float]) -> None:
-    seconds = seconds_until_free(limit, 60.0, in_flight, ages)
+@given(st.integers(1, 70), st.lists(st.floats(0, 59.9), max_size=150).map(lambda ages: sorted(ages, reverse=True)))
+def test_nothing_is_free_before_the_time_that_was_told(limit: int, ages: list[float]) -> None:
+    seconds = seconds_until_free(limit, 60.0, ages)
     just_before = [age for age in ages if age + seconds - 0.01 < 60.0]
 
-    assert (seconds == 0.0) == (in_flight + len(ages) < limit)
-    assert seconds == 0.0 or in_flight + len(just_before) >= limit
+    assert (seconds == 0.0) == (len(ages) < limit)
+    assert seconds == 0.0 or len(just_before) >= limit
 
 
 # ---- what else can happen
@@ -347,6 +423,43 @@ def test_after_a_429_no_process_starts_a_request(open_budget: Opener, clock: Vir
     assert other.usage().free == 0
     clock.advance(60.1)
     take(other)
+
+
+def test_after_a_429_every_request_counts_from_its_end_for_an_hour_in_every_process(
+    open_budget: Opener, clock: VirtualClock
+) -> None:
+    """Also those that ended before it: the 429 says that their reach was perhaps longer than believed."""
+    one, other, stranger = open_budget(), open_budget(processes=PretendedProcess("2@1")), open_budget(token="another")
+    leases = [take(one), take(one), take(other)]
+    clock.advance(3.0)
+    for lease in leases:
+        lease.release()
+    assert other.usage().strict_for_seconds == 0.0
+    assert refusal(other) == pytest.approx(58.0)
+    one.close_for(1.0)
+    one.close()
+
+    for budget in (one, other, open_budget(processes=PretendedProcess("3@1"))):
+        assert refusal(budget) == pytest.approx(60.0)
+        assert budget.usage().strict_for_seconds == pytest.approx(3601.0)
+    assert stranger.usage().strict_for_seconds == 0.0
+    clock.advance(3600.0)
+    assert other.usage().strict_for_seconds == pytest.approx(1.0)
+    clock.advance(1.5)
+    assert other.usage().strict_for_seconds == 0.0
+    lease = take(other)
+    clock.advance(3.0)
+    lease.release()
+    assert refusal(open_budget("1/60")) == pytest.approx(58.0), "the reach is believed again"
+
+
+def test_a_second_429_begins_the_hour_anew(open_budget: Opener, clock: VirtualClock) -> None:
+    budget = open_budget()
+    budget.close_for(61.0)
+    clock.advance(1000.0)
+    budget.close_for(61.0)
+
+    assert budget.usage().strict_for_seconds == pytest.approx(3661.0)
 
 
 @pytest.mark.parametrize("step", [-86_400.0, -30.0, 30.0, 86_400.0])
@@ -382,6 +495,7 @@ def test_a_reboot_forgets_nothing_of_the_window(open_budget: Opener, clock: Virt
     assert budget.usage().started == 2
     assert budget.usage().in_flight == 0
     assert budget.usage().closed_for_seconds == pytest.approx(20.0)
+    assert budget.usage().strict_for_seconds == pytest.approx(3620.0)
     booted.advance(30.1)
     take(budget)
     assert refusal(budget) == pytest.approx(29.9), "the request in flight at the reboot ends when it is found"
@@ -426,6 +540,17 @@ def test_the_lease_of_a_dead_process_ends_when_it_is_found_and_only_once(
     assert refusal(other) == 40.0
     clock.advance(40.1)
     take(other)
+
+
+def test_the_lease_of_a_dead_process_has_no_reach(open_budget: Opener, clock: VirtualClock) -> None:
+    """What it sent may have been on its way until it was found, for all that is known."""
+    dead: set[str] = set()
+    killed, other = open_budget("1/60"), open_budget("1/60", processes=PretendedProcess("2@1", dead=dead))
+    take(killed)
+    clock.advance(3.0)
+    dead.add("1@1")
+
+    assert refusal(other) == 60.0
 
 
 def test_a_waiting_process_finds_out_within_a_second_that_another_has_died(
@@ -573,7 +698,7 @@ def test_a_file_of_another_version_is_replaced_and_a_window_is_waited_for(open_b
     budget = open_budget()
 
     assert refusal(budget) == pytest.approx(60.0)
-    assert budget.discarded == "it has schema version 77, this program reads 1"
+    assert budget.discarded == "it has schema version 77, this program reads 2"
 
 
 def test_a_file_that_is_damaged_while_in_use_is_replaced_and_a_window_is_waited_for(

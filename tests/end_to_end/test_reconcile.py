@@ -1,0 +1,97 @@
+"""Edits, removals and silent changes, which no list reveals, are found by reading again what was read longest ago."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from tests.conftest import Warehouse
+from tests.end_to_end.conftest import Account, assert_equal_to_truth
+
+from dashly_state.clock import VirtualClock
+
+DAY = 86_400.0
+PARTS = {"parts", "part_attachments", "conversation_tags"}
+
+
+def silent_changes(app: Account) -> None:
+    """An edit, a removal, an event without a visit, a tag without a part, two deletions: nothing that a list shows."""
+    life, truth = app.simulator.life, app.simulator.truth
+    users = [row["id"] for row in truth.rows("users")]
+    talks = [row["id"] for row in truth.rows("conversations")]
+    parts = [row["id"] for row in truth.rows("parts") if row["body"]]
+    life.edit_part(parts[5])
+    life.remove_part(parts[9])
+    life.silent_event(users[3])
+    life.silent_event(users[-1])
+    life.silent_tag(talks[4], "silent")
+    life.delete_conversation(talks[-2])
+    life.delete_user(users[-3])
+
+
+def test_full_finds_everything(account: Callable[..., Account], warehouse: Warehouse) -> None:
+    """`run --full` reads everything again once; what it did not see is marked by the next look at the heads."""
+    app = account()
+    app.sync(warehouse)
+    silent_changes(app)
+
+    app.sync(warehouse, full=True)
+    app.sync(warehouse)
+
+    assert_equal_to_truth(app.simulator, warehouse)
+    for table in ("users", "conversations", "parts", "events"):
+        gone = {row[0] for row in warehouse.sql(f"select id from {table} where _deleted_at is not null")}
+        assert app.simulator.truth.deleted(table) == gone, table
+
+
+def test_the_allowance_finds_everything_in_the_end(
+    account: Callable[..., Account], duckdb_warehouse: Warehouse
+) -> None:
+    """A share of the budget since the last run is enough to converge, a bit with every run."""
+    app = account()
+    app.clock = VirtualClock(app.simulator.clock.now())
+    app.sync(duckdb_warehouse)
+    silent_changes(app)
+    app.cost()
+
+    # 60 requests a minute, 1 % of them, a run every 90 minutes: 54 requests a run for reading again
+    costs = []
+    for _ in range(6):
+        app.clock.advance(90 * 60)
+        app.sync_at(duckdb_warehouse, "60/60", 0.01)
+        costs.append(app.cost())
+
+    assert_equal_to_truth(app.simulator, duckdb_warehouse)
+    assert all(cost <= 54 + 4 + 1 for cost in costs), costs
+
+
+def test_two_runs_in_a_row_stay_cheap(account: Callable[..., Account], duckdb_warehouse: Warehouse) -> None:
+    """The allowance grows with the time since the last run, so there is none right after one."""
+    app = account()
+    app.clock = VirtualClock(app.simulator.clock.now())
+    app.sync_at(duckdb_warehouse, "60/60", 0.1)
+    app.clock.advance(DAY)
+    app.cost()
+    costs = []
+    for _ in range(2):
+        app.sync_at(duckdb_warehouse, "60/60", 0.1)
+        costs.append(app.cost())
+
+    assert costs[0] > 4
+    assert 4 == costs[1]
+
+
+@pytest.mark.parametrize("dialect", ["after", "offset"])
+def test_a_record_that_comes_back_loses_its_mark(
+    dialect: str, account: Callable[..., Account], duckdb_warehouse: Warehouse
+) -> None:
+    """A tombstone is a statement of the moment: a tag that returns takes it away."""
+    app = account(users_dialect=dialect)
+    app.sync(duckdb_warehouse)
+    talk = next(app.simulator.truth.rows("conversations"))["id"]
+    for add in (True, False, True):
+        app.simulator.life.silent_tag(talk, "now and then", add=add)
+        app.sync(duckdb_warehouse, full=True)
+        app.sync(duckdb_warehouse)
+
+        assert_equal_to_truth(app.simulator, duckdb_warehouse)
