@@ -63,7 +63,21 @@ def settings_of(flags: dict[str, Any]) -> Settings:
     return resolve_settings({setting.key: flags.pop(setting.key, None) for setting in SETTINGS})
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+class Commands(click.Group):
+    """The commands; a reader of stdout that has seen enough, such as `head`, is no failure of theirs."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Runs the command, and ends well when nobody reads on."""
+        try:
+            result = super().invoke(ctx)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is flushed at the exit
+            ctx.exit(Exit.DONE)
+        return result
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
 @click.version_option(package_name="dashly-sync")
 def cli() -> None:
     """Sync Dashly (Carrot quest) into DuckDB or Postgres, within 60 requests a minute.
@@ -223,7 +237,7 @@ def simulator(rate_limit: str, port: int, **choices: Any) -> None:
         run_forever(simulated, "127.0.0.1", port, ready)
     except OSError as error:
         raise click.UsageError(
-            f"--port {port}: {os.strerror(error.errno)}. Take another one; 0 is any free one"
+            f"--port {port}: {os.strerror(error.errno or 0)}. Take another one; 0 is any free one"
         ) from None
     click.echo(f"Served {simulated.requests.total:,} requests.")
 
@@ -260,9 +274,6 @@ def main() -> NoReturn:
         sys.exit(Exit.USAGE)
     except (click.Abort, KeyboardInterrupt):
         sys.exit(Exit.SIGINT)
-    except BrokenPipeError:
-        sys.stderr.close()
-        sys.exit(Exit.DONE)
     except Exception as error:
         code = exit_for(error)
         if code is None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from dlt.extract import DltSource
 
-    from dashly.reader import PageRows
+    from dashly.slices import PageRows
 
 TABLE = "sync_runs"
 RUNNING = "running"

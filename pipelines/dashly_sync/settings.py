@@ -32,7 +32,7 @@ SETTINGS = (
     Setting("rate_limit", "DASHLY_RATE_LIMIT", "--rate-limit", "60/60", "Requests / seconds"),
     Setting("destination", "DASHLY_DESTINATION", "--to", DEFAULT_DESTINATION, "duckdb:///FILE, postgresql://… or name"),
     Setting("dataset_name", "DASHLY_DATASET", "--dataset", "dashly", "Schema that receives the tables"),
-    Setting("reconcile_share", "DASHLY_RECONCILE_SHARE", "--reconcile-share", "0.1", "Budget for reading again; 0 never"),
+    Setting("reconcile_share", "DASHLY_RECONCILE_SHARE", "--reconcile-share", "0.1", "Share for reading again; 0 never"),
     Setting("state_dir", "DASHLY_STATE_DIR", "--state-dir", None, "Request budget, page journal, locks, dlt's files"),
 )  # fmt: skip
 

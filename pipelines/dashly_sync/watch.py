@@ -16,7 +16,7 @@ from dashly_sync.run_log import RunRecord
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-    from dashly.reader import Slice
+    from dashly.slices import Slice
 
 LINE_EVERY_SECONDS = 30.0
 

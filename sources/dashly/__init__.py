@@ -25,7 +25,9 @@ from dashly.client import DEFAULT_BASE_URL, SELF_APP, DashlyClient
 from dashly.endpoints import DEFAULT_RESOURCES, RESOURCES
 from dashly.errors import DashlyError, SettingsError
 from dashly.held import DestinationProgress
-from dashly.reader import PageRows, Reader, Reading, Slice, SourceState
+from dashly.reader import Reader
+from dashly.reading import Reading
+from dashly.slices import PageRows, Slice, SourceState
 from dashly.tables import RESOURCE_TABLES, TABLES
 from dashly_state.budget import RateLimit, RequestBudget
 from dashly_state.directory import StateDirectory

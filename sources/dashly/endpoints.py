@@ -37,8 +37,10 @@ class ListEndpoint:
     optional_children: tuple[str, ...] = ()
     look_back_seconds: int = 0
     """How far below the newest known position a head walk goes again."""
-    may_offset: bool = False
     params: Mapping[str, str] = field(default_factory=dict)
+    pages: bool = True
+    may_offset: bool = False
+    """Whether the list may page by offset and limit instead of `after`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +51,9 @@ class ChildEndpoint:
     path: str
     rows: Callable[[Record, str], Rows]
     params: Mapping[str, str] = field(default_factory=dict)
-    has_ids: bool = True
-    """False for a single record, which has no walk below a known id."""
+    pages: bool = True
+    """False for a single record, which has neither pages nor known ids."""
+    may_offset: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,9 @@ class SnapshotEndpoint:
     resource: str
     path: str
     rows: Callable[[Record, datetime], Rows]
+    params: Mapping[str, str] = field(default_factory=dict)
+    pages: bool = True
+    may_offset: bool = False
 
 
 def last_seen(record: Record) -> int:
@@ -131,7 +137,7 @@ CHILDREN = {
         "/users/{parent}",
         records.user_detail_rows,
         params=dict.fromkeys(_USER_FIELDS, "true"),
-        has_ids=False,
+        pages=False,
     ),
 }
 SNAPSHOTS = {

@@ -13,6 +13,8 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+MICRO = 1_000_000
+"""Microseconds in a second."""
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _POISON = re.compile("[\x00\ud800-\udfff]")
 """NUL stops Postgres, a lone surrogate stops every destination."""
@@ -147,12 +149,12 @@ def _from_seconds(seconds: int | float) -> int | None:
     if isinstance(seconds, float) and not math.isfinite(seconds):
         return None
     exact = getattr(seconds, "text", None) or repr(seconds)
-    return int((Decimal(exact) * 1_000_000).to_integral_value())
+    return int((Decimal(exact) * MICRO).to_integral_value())
 
 
 def _from_words(words: str) -> int | None:
     if re.fullmatch(r"-?\d+(\.\d+)?", words):
-        return int((Decimal(words) * 1_000_000).to_integral_value())
+        return int((Decimal(words) * MICRO).to_integral_value())
     moment = datetime.fromisoformat(words)
     aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     return (aware - EPOCH) // timedelta(microseconds=1)

@@ -1,35 +1,41 @@
 """The request budget: what all processes of this machine may ask of the API, together.
 
-The rule. A request may start when fewer than N requests are in flight or count. One counts for W seconds, from the end
-of its reach: R seconds (`reach_seconds`) after its start. It counts from its own end when that comes first, when it
-took longer than 10 R, and for an hour after any 429.
+The rule. A request may start when fewer than N requests are in flight or count. One counts for W seconds, from the
+latest moment at which the server may have counted it, which is taken to be
 
-Why not always from the end. The server counts a request somewhere between its start and its end, L seconds later. Who
-knows no more than that can have N per W + L at most: 95.2 % of the budget at L = 3 s. With a reach of a second it is
-N per W + 1, 98.2 %, however long the server thinks about its answer. Answers within the reach change nothing.
+* M seconds before its end, where M is the fastest answer of the last W seconds (at most W / 2),
+* but R seconds (`reach_seconds`) after its start at least,
+* and its end at most; and its end always, for an hour after any 429.
+
+Why not always its end. The server counts a request somewhere between its start and its end, L seconds later. Who knows
+no more than that can have N per W + L at most: 95.2 % of the budget at L = 3 s. With a reach of a second it is N per
+W + 1, 98.2 %, however long the server thinks about its answers. Answers within the reach change nothing.
 
 Why no server that allows N requests per W seconds counts more. The file puts all starts in one order. Take any W
 seconds [x, x+W) in which more than N requests are counted, and of those the one that started last, at s; it is counted
-d seconds later, so s + d < x + W. The others, N or more, had started by then. Let one of them have started at t and
-be counted after c seconds, so t + c >= x.
+d seconds later, so s + d < x + W. The others, N or more, had started by then. Let one of them have started at t, ended
+after l and been counted after c seconds, so t + c >= x.
 
 * In flight at s: the rule saw it.
-* Counting from its end, at e: e >= t + c >= x > s + d - W >= s - W, so it ended less than W before s; the rule saw it.
-* Counting from t + R: t + R >= x - c + R > s + d - W - c + R, which is no less than s - W as long as c - d <= R. Then
-  the rule saw it too.
+* Counting from its end: t + l >= t + c >= x > s + d - W >= s - W, so it ended less than W before s; the rule saw it.
+* Counting from t + r, with r = max(R, l - M): t + r >= x - c + r > s - W + r - (c - d), which is no less than s - W as
+  long as c - d <= r. Then the rule saw it too.
 
 So the rule saw N or more at s, and the request was not allowed to start. There is no such window, wherever it begins.
-The first two cases hold whatever happens. The third has a condition, c - d <= R: of two requests, the earlier is not
-counted more than R later after its start than the later one. It only concerns answers that take between R and 10 R, and
-it holds for a server that counts
+The first two cases hold whatever happens, and answers within R know no other. The third has a condition, c - d <= r:
+the earlier request is not counted more than r later after its start than the later one. One of these is enough for it:
 
-* on arrival, when no request is longer than R on its way there: new connection, lost packets and all;
-* when it answers, or at any moment between, when that moment varies by R or less from request to request.
+* The moment at which the server counts varies by R or less. So it is for one that counts on arrival, when no request is
+  longer than R on its way there, connection and repeated packets and all; and for one that counts when it answers, when
+  its latency varies no more than that.
+* What came after the count of the one, l - c, and before the count of the other, d, make M or more together. So it is
+  when nothing is faster than the fastest answer of the last W seconds. A request that lost seconds on its way, in a
+  queue before the server counts, or in this machine, took these seconds longer than M, and r has them.
 
-It fails when a way there takes seconds once, or when a server that counts at the end answers one request after 4 s and
-a later one after 2. That may cost a 429, which `close_for` obeys; as the condition was doubtful then, every request of
-the token counts from its end for an hour, in all processes, those that ended before included. Nobody waits longer than
-that for the proof without a condition.
+Neither holds when a server that is slow for W seconds, and counts when it has overcome what makes it slow, is fast of a
+sudden; until its first fast answer, which lowers M. That may cost a 429, which `close_for` obeys; as the condition was
+doubtful then, every request of the token counts from its end for an hour, in all processes, those that ended before
+included. The proof without a condition holds then.
 
 What the windows of a server make of it:
 
@@ -46,7 +52,7 @@ has ended; so give a request a timeout, and keep the lease until it has passed. 
 
 import sqlite3
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from math import inf, isfinite
@@ -65,13 +71,9 @@ SAFETY_SHARE = 0.002
 ours make 0.1 %; the other half is for servers that round to milliseconds. It costs 0.2 % of the budget."""
 
 REACH_SECONDS = 1.0
-"""Until the server has counted a request. A new connection takes four ways there and back (name, TCP, TLS, request):
+"""Until the server has counted a request, if nothing holds it up. A new connection takes four ways there and back (name, TCP, TLS, request):
 0.8 s over 200 ms. A lost first packet is sent again after 1 s (RFC 6298, section 2.1), a later one after 0.2 s (Linux'
 TCP_RTO_MIN). More than 1.1 s would cost more than 2 % of 60 requests in 60 s."""
-
-LOST_REACHES = 10
-"""An answer that takes so many reaches was perhaps lost on its way there, so that it counts from its end. The reader
-has 8 requests in flight at most, so from 8 s on it does not use 60 in 60 s anyway: this costs it nothing."""
 
 STRICT_SECONDS = 3600.0
 """How long after a 429 every request counts from its end. The cost is 3 % of the budget at a latency of 3 s."""
@@ -203,8 +205,8 @@ class RequestBudget:
         limit: What the API allows.
         clock: Where time comes from.
         safety_share: By how much of itself the window is made longer.
-        reach_seconds: How long a request may be on its way until the server has counted it; `math.inf` believes in no
-            such time, and lets every request count from its end.
+        reach_seconds: How long a request is on its way until the server has counted it, if nothing holds it up;
+            `math.inf` believes in no such time, and lets every request count from its end.
         strict_seconds: How long after a 429 nobody believes in it.
         max_flight_seconds: How long a request may take before its lease is given up. Larger than every timeout.
         processes: Who lives.
@@ -264,7 +266,7 @@ class RequestBudget:
     def try_acquire(self) -> Lease | float:
         """Return the right to start one request, or after how many seconds it is worth asking again.
 
-        Never is one free before these seconds have passed; it can be later, when a request in flight takes long.
+        One is free later when a request in flight takes long, and earlier when the fastest answer is forgotten.
         """
         outcome = self._ask()
         return outcome.seconds if isinstance(outcome, _Refusal) else outcome
@@ -324,28 +326,39 @@ class RequestBudget:
     def _ages(self, survey: Survey, now: float) -> list[float]:
         """Return for how long each request that counts has counted, oldest first."""
         reach = inf if survey.strict_seconds else self._reach
-        ages = (now - counts_from(request, now, reach, self._window) for request in survey.requests)
+        fastest = min(fastest_answer(survey.requests), self._window / 2)
+        ages = (now - counts_from(request, now, reach, fastest) for request in survey.requests)
         return sorted((age for age in ages if age < self._window), reverse=True)
 
 
-def counts_from(request: Recorded, now: float, reach_seconds: float, window_seconds: float) -> float:
-    """Return from when a request counts; of one in flight, from when it would if it ended now.
+def fastest_answer(requests: Iterable[Recorded]) -> float:
+    """Return the shortest time that a request took, 0 when none has ended.
 
-    The latter is always less than a window ago, so that a request in flight counts however long it takes.
+    One that was found dead has no length, and is left out.
 
     Examples:
-        >>> counts_from(Recorded(100.0, 100.3, mine=True), 105.0, reach_seconds=1.0, window_seconds=60.0)
+        >>> fastest_answer([Recorded(100.0, 103.1, mine=True), Recorded(101.0, 104.0, mine=True)])
+        3.0
+    """
+    lengths = (request.ended - request.started for request in requests if request.ended is not None)
+    return min((seconds for seconds in lengths if seconds > 0), default=0.0)
+
+
+def counts_from(request: Recorded, now: float, reach_seconds: float, fastest_seconds: float) -> float:
+    """Return from when a request counts; of one in flight, from when it would if it ended now.
+
+    Examples:
+        >>> counts_from(Recorded(100.0, 100.3, mine=True), 105.0, reach_seconds=1.0, fastest_seconds=0.1)
         100.3
-        >>> counts_from(Recorded(100.0, 103.0, mine=True), 105.0, reach_seconds=1.0, window_seconds=60.0)
+        >>> counts_from(Recorded(100.0, 103.0, mine=True), 105.0, reach_seconds=1.0, fastest_seconds=2.9)
         101.0
-        >>> counts_from(Recorded(100.0, None, mine=True), 105.0, reach_seconds=1.0, window_seconds=60.0)
-        101.0
-        >>> counts_from(Recorded(100.0, 119.0, mine=True), 120.0, reach_seconds=1.0, window_seconds=60.0)
-        119.0
+        >>> counts_from(Recorded(100.0, 103.0, mine=True), 105.0, reach_seconds=1.0, fastest_seconds=0.1)
+        102.9
+        >>> counts_from(Recorded(100.0, None, mine=True), 105.0, reach_seconds=1.0, fastest_seconds=2.9)
+        102.1
     """
     ended = now if request.ended is None else request.ended
-    lost = ended - request.started > min(LOST_REACHES * reach_seconds, window_seconds)
-    return ended if lost else min(ended, request.started + reach_seconds)
+    return min(ended, max(request.started + reach_seconds, ended - fastest_seconds))
 
 
 def seconds_until_free(limit: int, window_seconds: float, ages: Sequence[float]) -> float:

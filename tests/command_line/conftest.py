@@ -22,7 +22,7 @@ from dashly_simulator import Server, Simulator, SimulatorSettings, serve
 GOLDEN = Path(__file__).parent / "golden"
 REGENERATE = bool(os.environ.get("REGENERATE_GOLDEN"))
 SCRIPT = Path(sys.executable).with_name("dashly-sync")
-TINY = {"users": 20, "conversations": 15, "events_per_user": 20.0, "parts_per_conversation": 8.0}
+TINY: dict[str, Any] = {"users": 20, "conversations": 15, "events_per_user": 20.0, "parts_per_conversation": 8.0}
 TOO_LONG_SECONDS = 120.0
 UNLIMITED = "1000000/60"
 

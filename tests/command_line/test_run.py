@@ -76,7 +76,8 @@ def test_runs_of_twenty_requests_end_with_what_one_run_brings(
     """No request is paid twice: all runs together cost what one does."""
     served, warehouse = app(), shell.warehouse()
     shell.environ |= served.environ
-    spent, sentences = [], []
+    spent: list[int] = []
+    sentences: list[str] = []
     while not spent or spent[-1] == 20:
         ended = shell.run("run", "--to", warehouse.destination, "--max-requests", "20")
         assert (0, "") == (ended.exit, ended.stderr)

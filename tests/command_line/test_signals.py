@@ -46,13 +46,12 @@ def test_a_signal_ends_the_run_after_a_clean_commit(
     assert_equal_to_truth(served.simulator, warehouse)
 
 
-@pytest.mark.parametrize("halfway", [1, HALFWAY])
-def test_a_kill_costs_the_requests_in_flight_at_most(halfway: int, app: Callable[..., App], shell: Shell) -> None:
+def test_a_kill_costs_the_requests_in_flight_at_most(app: Callable[..., App], shell: Shell) -> None:
     """SIGKILL; a run that is started at once goes on from the journal, and the truth comes out."""
     served, warehouse = app(**SLOW), shell.warehouse()
     shell.environ |= served.environ
     started = shell.start("run", "--to", warehouse.destination)
-    served.wait_for_requests(halfway, started)
+    served.wait_for_requests(HALFWAY, started)
 
     killed = started.send(signal.SIGKILL)
 

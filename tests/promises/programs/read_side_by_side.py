@@ -2,12 +2,12 @@
 
 read_side_by_side.py < PLAN
 
-The plan is JSON: `limit`, `reach_seconds`, `windows` (how many are measured after the first), and `cells`, which run all
-at once, each with a server, an account and a request budget of its own: `window` (fixed, sliding, bucket),
+The plan is JSON: `limit`, `reach_seconds`, `windows` (how many are measured after the first), and `cells`, which run
+all at once, each with a server, an account and a request budget of its own: `window` (fixed, sliding, bucket),
 `latency_seconds`, `readers`, and if wanted `kill` (SIGKILL to the first reader while it has requests in flight, after
 two windows) and `wild_clock` (the wall clock of every reader jumps up to a day with each look). Prints a JSON list.
 
-One process serves, and forks the readers before it does; so what they have in common is a file, as in real life.
+Each server is a process, and each reader is one; what the readers have in common is a file, as in real life.
 """
 
 from __future__ import annotations
@@ -22,19 +22,26 @@ import tempfile
 import threading
 import time
 import traceback
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack, closing
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from dashly.client import DashlyClient
 from dashly.endpoints import DEFAULT_RESOURCES
-from dashly.reader import Reader, Reading, Slice, SourceState
+from dashly.reader import Reader
+from dashly.reading import Reading
+from dashly.slices import Slice, SourceState
 from dashly_simulator import Simulator, SimulatorSettings, serve
 from dashly_state.budget import RateLimit, RequestBudget
 from dashly_state.clock import SystemClock
+from dashly_state.journal import PageJournal
 from dashly_state.progress import Progress
+
+BUDGET = "budget.sqlite"
+TOKEN = SimulatorSettings().auth_token
+BETWEEN_STARTS_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
@@ -115,47 +122,44 @@ class NothingKnown:
         return iter(())
 
 
-TOKEN = SimulatorSettings().auth_token
+class Child:
+    """A forked process that waits for a word, then works, and says what came of it."""
 
-
-class ReadingProcess:
-    """A process that reads one account, from when it is told where that is until its time is over."""
-
-    def __init__(self, plan: Plan, cell: Cell, budget_path: Path) -> None:
-        self._url, url_end = os.pipe()
-        sent_end, self._sent = os.pipe()
+    def __init__(self, work: Callable[[str], object]) -> None:
+        hear, self._tell = os.pipe()
+        self._hear, tell = os.pipe()
         self.pid = os.fork()
         if self.pid == 0:
             code = 1
             try:
-                os.close(url_end)
-                base_url = os.read(self._url, 1000).decode()
-                os.write(self._sent, str(read(plan, cell, budget_path, base_url)).encode())
+                os.close(self._tell)
+                word = os.read(hear, 1000).decode()
+                os.write(tell, json.dumps(work(word)).encode())
                 code = 0
             except BaseException:
                 traceback.print_exc()
             finally:
                 os._exit(code)
-        os.close(self._url)
-        os.close(self._sent)
-        self._url, self._sent = url_end, sent_end
+        os.close(hear)
+        os.close(tell)
 
-    def start(self, base_url: str) -> None:
-        """Let it read."""
-        os.write(self._url, base_url.encode())
+    def go(self, word: str) -> None:
+        """Let it work."""
+        os.write(self._tell, word.encode())
 
-    def wait(self) -> int:
-        """Return how many requests it sent; 0 when it was killed."""
-        sent = os.read(self._sent, 100)
+    def result(self) -> Any:
+        """Return what came of it; None when it died."""
+        with open(self._hear, "rb") as pipe:  # noqa: PTH123 - a pipe has no path
+            said = pipe.read()
         os.waitpid(self.pid, 0)
-        return int(sent or 0)
+        return json.loads(said) if said else None
 
     def kill_in_flight(self, budget_path: Path) -> int:
         """End it at an instant at which it has requests in flight, and return how many."""
         while True:
             os.kill(self.pid, signal.SIGSTOP)
             time.sleep(0.01)
-            with closing(sqlite3.connect(budget_path, timeout=0.0)) as ledger:
+            with closing(sqlite3.connect(budget_path)) as ledger:
                 sql = "SELECT count(*) FROM requests WHERE ended IS NULL AND process LIKE ?"
                 in_flight = int(ledger.execute(sql, (f"{self.pid}@%",)).fetchone()[0])
             os.kill(self.pid, signal.SIGKILL if in_flight else signal.SIGCONT)
@@ -164,34 +168,46 @@ class ReadingProcess:
             time.sleep(0.01)
 
 
-def read(plan: Plan, cell: Cell, budget_path: Path, base_url: str) -> int:
+def read(plan: Plan, cell: Cell, folder: Path, base_url: str) -> int:
     """Read the account as a run does, and return how many requests that took."""
     clock, stop = WildClock() if cell.wild_clock else SystemClock(), threading.Event()
     timer = threading.Timer(plan.seconds, stop.set)
     timer.start()
-    with RequestBudget(budget_path, TOKEN, plan.limit, clock, reach_seconds=plan.reach_seconds) as budget:
+    limits, resource_states = Slice(keep_error=True), dict[str, dict[str, Any]]()
+    state = SourceState({}, lambda name: resource_states.setdefault(name, {}))
+    journal = PageJournal(folder / f"journal{os.getpid()}.sqlite")
+    with RequestBudget(folder / BUDGET, TOKEN, plan.limit, clock, reach_seconds=plan.reach_seconds) as budget:
         client = DashlyClient(TOKEN, budget, base_url=base_url, clock=clock, stop=stop)
-        resource_states: dict[str, dict[str, Any]] = {}
-        state = SourceState({}, lambda name: resource_states.setdefault(name, {}))
-        reading = Reading(Reader(client), frozenset(DEFAULT_RESOURCES), state, NothingKnown(), Slice(keep_error=True))
+        reading = Reading(
+            Reader(client), frozenset(DEFAULT_RESOURCES), state, NothingKnown(), limits, journal=journal, slice_id=1
+        )
         for _ in reading.pages():
             pass
+    journal.close()
     timer.cancel()
+    assert limits.error is None, limits.error
     assert stop.is_set(), "the account was too small"
     return client.requests_sent
 
 
-def watch(plan: Plan, cell: Cell, simulator: Simulator, readers: list[ReadingProcess], budget_path: Path) -> Outcome:
-    """Return what the server saw, once all readers are done."""
+def host(plan: Plan, cell: Cell, folder: Path, wait: Callable[[], None]) -> Outcome:
+    """Serve one account to the readers of a cell, and return what the server saw."""
+    folder.mkdir()
+    readers = [Child(lambda base_url: read(plan, cell, folder, base_url)) for _ in range(cell.readers)]
+    simulator = Simulator(account(plan, cell))
+    wait()
     killed_in_flight = 0
-    if cell.kill:
-        time.sleep(2 * plan.limit.seconds)
-        killed_in_flight = readers[0].kill_in_flight(budget_path)
-    by_reader = [reader.wait() for reader in readers]
+    with serve(simulator) as server:
+        for reader in readers:
+            reader.go(server.base_url)
+        if cell.kill:
+            time.sleep(2 * plan.limit.seconds)
+            killed_in_flight = readers[0].kill_in_flight(folder / BUDGET)
+        by_reader = [reader.result() for reader in readers]
+    with RequestBudget(folder / BUDGET, TOKEN, plan.limit) as budget:
+        strict = budget.usage().strict_for_seconds > 0
     times = [entry.time for entry in simulator.requests.log]
     accepted = [entry.time for entry in simulator.requests.log if entry.status == 200]
-    with RequestBudget(budget_path, TOKEN, plan.limit) as budget:
-        strict = budget.usage().strict_for_seconds > 0
     return Outcome(
         cell.window,
         cell.latency_seconds,
@@ -204,6 +220,19 @@ def watch(plan: Plan, cell: Cell, simulator: Simulator, readers: list[ReadingPro
         by_reader=by_reader,
         killed_in_flight=killed_in_flight,
         strict=strict,
+    )
+
+
+def account(plan: Plan, cell: Cell) -> SimulatorSettings:
+    """Return an account that is too large to be read in the time of the plan: each user's events are a request."""
+    return SimulatorSettings(
+        users=int(2 * plan.seconds * plan.limit.requests / plan.limit.seconds),
+        conversations=10,
+        events_per_user=2.0,
+        clock="real",
+        rate_limit=str(plan.limit),
+        rate_window=cell.window,
+        latency_seconds=cell.latency_seconds,
     )
 
 
@@ -230,45 +259,26 @@ def share_counted(accepted: list[float], plan: Plan) -> float:
     return sum(begin < at <= end for at in accepted) / (plan.limit.requests * plan.windows)
 
 
-def measure(plan: Plan, cells: list[Cell], folder: Path) -> list[Outcome]:
-    """Run all cells at once."""
-    paths = [folder / f"budget{number}.sqlite" for number in range(len(cells))]
-    processes = [
-        [ReadingProcess(plan, cell, path) for _ in range(cell.readers)]
-        for cell, path in zip(cells, paths, strict=True)
-    ]
-    simulators = [Simulator(account(plan, cell)) for cell in cells]
-    outcomes: dict[Cell, Outcome] = {}
+def measure(plan: Plan, cells: list[Cell], folder: Path) -> list[dict[str, Any]]:
+    """Run all cells at once, each in a process that serves it; none begins before all are there."""
+    ready, begin = os.pipe(), os.pipe()
 
-    def watch_one(number: int) -> None:
-        cell = cells[number]
-        outcomes[cell] = watch(plan, cell, simulators[number], processes[number], paths[number])
+    def run(number: int) -> dict[str, Any]:
+        def wait() -> None:
+            os.write(ready[1], b".")
+            os.read(begin[0], 1)
 
-    with ExitStack() as stack:
-        # Only then may anybody read: a server that shares its process with one that starts counts late.
-        servers = [stack.enter_context(serve(simulator)) for simulator in simulators]
-        for server, readers in zip(servers, processes, strict=True):
-            for reader in readers:
-                reader.start(server.base_url)
-        threads = [threading.Thread(target=watch_one, args=(number,)) for number in range(len(cells))]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-    return [outcomes[cell] for cell in cells]
+        return asdict(host(plan, cells[number], folder / str(number), wait))
 
-
-def account(plan: Plan, cell: Cell) -> SimulatorSettings:
-    """Return an account that is too large to be read in the time of the plan: each user's events are a request."""
-    return SimulatorSettings(
-        users=int(2 * plan.seconds * plan.limit.requests / plan.limit.seconds),
-        conversations=10,
-        events_per_user=2.0,
-        clock="real",
-        rate_limit=str(plan.limit),
-        rate_window=cell.window,
-        latency_seconds=cell.latency_seconds,
-    )
+    hosts = [Child(lambda _word, number=number: run(number)) for number in range(len(cells))]
+    for child in hosts:
+        child.go("make the account")
+    for _ in hosts:
+        os.read(ready[0], 1)
+    for _ in hosts:
+        os.write(begin[1], b".")
+        time.sleep(BETWEEN_STARTS_SECONDS)
+    return [child.result() for child in hosts]
 
 
 def main() -> None:
@@ -277,7 +287,7 @@ def main() -> None:
     plan = Plan(RateLimit.parse(asked["limit"]), asked["reach_seconds"], asked["windows"])
     with tempfile.TemporaryDirectory() as folder:
         outcomes = measure(plan, [Cell(**cell) for cell in asked["cells"]], Path(folder))
-    json.dump([asdict(outcome) for outcome in outcomes], sys.stdout)
+    json.dump(outcomes, sys.stdout)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,191 @@
+"""What an answer means: rows for the tables, and what is known from then on."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from dashly.agenda import Agenda
+from dashly.endpoints import CHILDREN, LISTS, SNAPSHOTS, TOLD, ListEndpoint
+from dashly.envelope import Envelope, parse_envelope
+from dashly.errors import ApiChanged, RecordGone
+from dashly.held import progress_row
+from dashly.paging import Page, is_offset, next_token, records_in, step_back
+from dashly.reconcile import Reconciler
+from dashly.records import Record, Rows, merge_rows, part_rows, stamp
+from dashly.slices import PageRows, SourceState
+from dashly.tasks import Parent, Task
+from dashly.values import from_microseconds, id_number, microseconds
+from dashly_state.coverage import Walk
+from dashly_state.progress import Need, Progress
+
+GONE_BODY = b'{"meta": {"status": 400, "error": "LookupError"}, "data": {}}'
+"""What stands for an answer that the API does not know the parent."""
+
+
+class Absorber:
+    """Takes the answers of one slice.
+
+    Args:
+        agenda: What is known, and what is to be read next.
+        reconciler: Goes on with sweeps.
+        state: dlt's state.
+    """
+
+    def __init__(self, agenda: Agenda, reconciler: Reconciler, state: SourceState) -> None:
+        self._agenda, self._reconciler, self._state = agenda, reconciler, state
+        self._heard_in_flight: set[Parent] = set()
+        self._last_page: dict[str, frozenset[str]] = {}
+        self._tokens: set[tuple[str, bool, int | None, str]] = set()
+
+    def absorb(self, task: Task, body: bytes, fetched_at: float, now: int) -> PageRows:
+        """Returns the answer's rows, and notes what is known then.
+
+        Args:
+            task: What was asked for.
+            body: The answer.
+            fetched_at: When it came, unix seconds.
+            now: The same, microseconds since 1970 and later than any answer before it.
+
+        Raises:
+            DashlyError: The answer is not what the documents describe.
+        """
+        try:
+            page = self._page(task, parse_envelope(body, task.name), fetched_at)
+        except RecordGone:
+            if task.progress is None:
+                raise
+            gone = task.progress.give_up(now)
+            self._agenda.note(task.progress, gone)
+            return self._rows({task.resource: {}}, now, [gone])
+        if task.resource in LISTS:
+            return self._absorb_list(task, page, now)
+        if task.progress is not None:
+            return self._absorb_children(task, task.progress, page, now)
+        return self._absorb_snapshot(task, page, now)
+
+    def _page(self, task: Task, envelope: Envelope, fetched_at: float) -> Page:
+        records = records_in(envelope, task.resource, task.name)
+        may_offset = task.resource in LISTS and LISTS[task.resource].may_offset
+        token = next_token(envelope, len(records), task.walk.after, task.name, may_offset=may_offset)
+        self._refuse_circle(task, token)
+        return Page(records, token, fetched_at)
+
+    def _refuse_circle(self, task: Task, token: str | None) -> None:
+        """Raises ApiChanged for a page token that this walk was given before: following it would never end."""
+        if token is None or is_offset(token):
+            return
+        key = (task.name, task.walk.is_sweep, task.walk.top, token)
+        if key in self._tokens:
+            raise ApiChanged(
+                f"{task.name}: the page token {token} was given twice",
+                "The API may have changed its paging: run `dashly-sync check`",
+            )
+        self._tokens.add(key)
+
+    # ---- lists -------------------------------------------------------------------------------------------------
+
+    def _absorb_list(self, task: Task, page: Page, now: int) -> PageRows:
+        name, endpoint = task.resource, LISTS[task.resource]
+        positions = [min(endpoint.position(record), now) for record in page.records]
+        token, in_order = self._checked_offset(task, page, positions)
+        if not task.walk.begun and not task.walk.is_sweep:
+            self._state.run["heads_at"] = page.fetched_at
+        known = self._agenda.coverage[name]
+        coverage, going_on = known.advance(task.walk, positions if in_order else [], token, now)
+        self._agenda.set_coverage(name, coverage)
+        if going_on is None:
+            self._confirm_sweep(name, task.walk, now)
+        elif not going_on.is_sweep:
+            self._agenda.push_list(name, going_on)
+        own = merge_rows(map(endpoint.rows, page.records)) if name in self._agenda.selected else {}
+        heard, taken = self._hear(endpoint, page.records, now)
+        return self._rows({name: own, "parts": taken}, now, heard)
+
+    def _confirm_sweep(self, name: str, walk: Walk, now: int) -> None:
+        """Notes, when a walk closed, since when a record that is still listed must have been seen.
+
+        A record that changes while a walk goes on jumps to the head, behind the reader's back. So what a whole walk did
+        not show is known to be gone only when a head walk that began after it has closed too.
+        """
+        state = self._state.of(name)
+        if walk.floor is None:
+            state["unconfirmed"] = {"since": self._agenda.coverage[name].read_whole_at, "ended_at": now}
+        elif "unconfirmed" in state and (walk.began_at or now) >= state["unconfirmed"]["ended_at"]:
+            state["listed_since"] = state.pop("unconfirmed")["since"]
+
+    def _checked_offset(self, task: Task, page: Page, positions: list[int]) -> tuple[str | None, bool]:
+        """Returns the token to go on with, and whether the page follows the one before without a gap.
+
+        Matters where a list pages by offset and may move between two pages. Moving down only shows records twice. When
+        it moved up, the first record is older than the last one read: what is in between was missed, so the walk steps
+        back a page. A server that takes no offset shows the same page again: then the list ends here.
+        """
+        ids = frozenset(str(record.get("id")) for record in page.records)
+        again = bool(ids) and ids == self._last_page.get(task.resource)
+        self._last_page[task.resource] = ids
+        after = task.walk.after
+        if after is None or not is_offset(after):
+            return page.next_token, True
+        if again and is_offset(page.next_token):
+            return None, True
+        moved_up = positions[0] < task.walk.low if positions and task.walk.low is not None else not positions
+        return (step_back(after), False) if moved_up else (page.next_token, True)
+
+    def _hear(self, endpoint: ListEndpoint, records: list[Record], now: int) -> tuple[list[Progress], Rows]:
+        """Returns the progress of parents about which the page says something new, and children it carries whole."""
+        parents = {str(record.get("id")): record for record in records if record.get("id") is not None}
+        news: list[Progress] = []
+        taken: list[Rows] = []
+        for stream in (*endpoint.children, *(self._agenda.selected & frozenset(endpoint.optional_children))):
+            for parent_id, before in self._agenda.known(stream, list(parents)).items():
+                after, need = self._hear_one(before, parents[parent_id], now)
+                if need is Need.LAST_ONLY:
+                    taken.append(part_rows(parents[parent_id]["part_last"], parent_id))
+                if after != before:
+                    news.append(after)
+        return news, merge_rows(taken)
+
+    def _hear_one(self, before: Progress, record: Record, now: int) -> tuple[Progress, Need]:
+        stream, parent = before.stream, (before.stream, before.parent_id)
+        told = TOLD[stream](record)
+        told = replace(told, last_is_whole=told.last_is_whole and stream in self._agenda.selected)
+        after, need = before.hear(told, now)
+        if need is Need.READ and self._agenda.is_in_flight(parent):
+            self._heard_in_flight.add(parent)
+        if after != before:
+            self._agenda.note(before, after)
+        return after, need
+
+    # ---- children and snapshots --------------------------------------------------------------------------------
+
+    def _absorb_children(self, task: Task, progress: Progress, page: Page, now: int) -> PageRows:
+        endpoint = CHILDREN[task.resource]
+        current = self._agenda.progress(progress)
+        numbers = [number for number in map(id_number, page.records) if number is not None] if endpoint.pages else []
+        created = [at for at in (microseconds(record.get("created")) for record in page.records) if at is not None]
+        after = current.read(task.walk, numbers, page.next_token, min(created, default=None), now)
+        if task.parent in self._heard_in_flight:
+            self._heard_in_flight.discard(task.parent)
+            after = after.begin()
+        self._agenda.note(current, after)
+        if task.walk.is_sweep:
+            self._reconciler.go_on(after)
+        rows = merge_rows(endpoint.rows(record, progress.parent_id) for record in page.records)
+        return self._rows({task.resource: rows}, now, [after])
+
+    def _absorb_snapshot(self, task: Task, page: Page, now: int) -> PageRows:
+        if page.next_token is not None:
+            self._agenda.push(replace(task, walk=replace(task.walk, after=page.next_token)))
+        else:
+            self._state.run["snapshots"] = [*self._state.run.get("snapshots", ()), task.resource]
+        shape, moment = SNAPSHOTS[task.resource].rows, from_microseconds(now)
+        return self._rows({task.resource: merge_rows(shape(record, moment) for record in page.records)}, now, [])
+
+    def _rows(self, found: dict[str, Rows], now: int, progress: list[Progress]) -> PageRows:
+        """Returns the rows of selected resources, stamped; progress rides with whichever of them is there."""
+        moment, selected = from_microseconds(now), self._agenda.selected
+        by_resource = {name: stamp(rows, moment) for name, rows in found.items() if name in selected}
+        if progress:
+            carrier = by_resource.setdefault(next(iter(by_resource), min(selected)), {})
+            carrier["sync_progress"] = [progress_row(one, moment) for one in progress]
+        return PageRows(by_resource)

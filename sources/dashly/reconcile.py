@@ -1,0 +1,118 @@
+"""Reading again what is known, with what is left of the budget: edits, removals and silent changes show in no list.
+
+The allowance is a share of the API's budget since the last run, so that two runs in a row stay cheap. It goes to the
+parents whose children were read whole longest ago, and at its own pace to a sweep of each list.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dashly.agenda import Agenda
+from dashly.slices import State
+from dashly.tasks import RECONCILE, Task
+from dashly.values import MICRO
+from dashly_state.budget import RateLimit
+from dashly_state.clock import Clock
+from dashly_state.progress import Progress, ProgressLookup
+
+DEFAULT_SHARE = 0.1
+LIST_SWEEP_EVERY_SECONDS = 86_400.0
+ONE_LIST_SWEEP_IN = 4
+"""One in so many requests goes to a sweep of a list while one is due."""
+RECHECK_AFTER_SECONDS = 3_600.0
+"""Children that were read whole more recently are not read again."""
+LONGEST_GRANT_SECONDS = 86_400.0
+"""The allowance grows no further: a run after a month's pause would otherwise go on for three days."""
+
+
+class Reconciler:
+    """Chooses what to read again.
+
+    Args:
+        agenda: What is known, and what is under way.
+        allowance: dlt's state of it: `at`, `left`, `used`.
+        lookup: Tells whose children were read whole longest ago.
+        clock: What time it is.
+        limit: The API's budget.
+        share: Of the budget since the allowance last grew.
+        full: Reads everything that was not read since this moment, microseconds since 1970, whatever the share.
+    """
+
+    def __init__(
+        self,
+        agenda: Agenda,
+        allowance: State,
+        lookup: ProgressLookup,
+        clock: Clock,
+        limit: RateLimit,
+        share: float,
+        full: int | None,
+    ) -> None:
+        self._agenda, self._allowance, self._clock, self._full = agenda, allowance, clock, full
+        self._begun: list[Task] = []
+        self._grant(share * limit.requests / limit.seconds)
+        before = int((clock.now() - RECHECK_AFTER_SECONDS) * MICRO) if full is None else full
+        self._unchecked: Iterator[Progress] = lookup.longest_unchecked(agenda.streams, before)
+
+    @property
+    def allowed(self) -> bool:
+        """Whether the allowance pays for another request."""
+        return self._full is not None or self._allowance["left"] >= 1
+
+    def next_task(self) -> Task | None:
+        """Takes the next request of a sweep; None when there is nothing to read again."""
+        if self._begun:
+            return self._begun.pop()
+        lists_first = self._allowance["used"] % ONE_LIST_SWEEP_IN == 0
+        task = self._next_list() if lists_first else None
+        return task or self._next_parent() or self._next_list()
+
+    def began(self) -> None:
+        """A request of a sweep is under way: it is paid from the allowance."""
+        self._allowance["used"] += 1
+        self._allowance["left"] = max(0.0, self._allowance["left"] - 1)
+
+    def go_on(self, progress: Progress) -> None:
+        """Takes up a parent's sweep again when it has another page, so that it ends what it began."""
+        task = self._sweep_of(progress)
+        if task is not None:
+            self._begun.append(task)
+
+    def _grant(self, per_second: float) -> None:
+        """Lets the allowance grow for the time since it last grew."""
+        now, allowance = self._clock.now(), self._allowance
+        since = now if allowance["at"] is None else allowance["at"]
+        granted = min(max(now - since, 0.0), LONGEST_GRANT_SECONDS) * per_second
+        allowance["left"] = min(allowance["left"] + granted, LONGEST_GRANT_SECONDS * per_second)
+        allowance["at"] = now
+
+    def _next_list(self) -> Task | None:
+        for name, coverage in self._agenda.coverage.items():
+            if (coverage.sweep or self._is_due(coverage.read_whole_at or 0)) and not self._agenda.is_in_flight(name):
+                begun = coverage.begin_sweep()
+                self._agenda.set_coverage(name, begun)
+                return Task(name, RECONCILE, begun.walks[-1])
+        return None
+
+    def _is_due(self, read_whole_at: int) -> bool:
+        """Whether a list that was read whole at that time, microseconds since 1970, is to be read again."""
+        if self._full is not None:
+            return read_whole_at < self._full
+        return self._clock.now() - read_whole_at / MICRO >= LIST_SWEEP_EVERY_SECONDS
+
+    def _next_parent(self) -> Task | None:
+        for progress in self._unchecked:
+            known = self._agenda.progress(progress)
+            unchanged = known.checked_at == progress.checked_at and not known.pending
+            task = self._sweep_of(known.begin_sweep()) if unchanged else None
+            if task is not None:
+                return task
+        return None
+
+    def _sweep_of(self, progress: Progress) -> Task | None:
+        walk = progress.coverage.sweep
+        if walk is None or self._agenda.is_skipped((progress.stream, progress.parent_id)):
+            return None
+        self._agenda.note(progress, progress)
+        return Task(progress.stream, RECONCILE, walk, progress)
