@@ -145,9 +145,9 @@ from (
 
 def _count(connection: Connection, rest: str, name: str, children: str, params: Sequence[str] = ()) -> Count:
     """Counts the rows of `rest`, which begins with `from`, and names a few when there are any."""
-    sql = f"select count(*), coalesce(sum({children}), 0) {rest}"  # noqa: S608
+    sql = f"select count(*), coalesce(sum({children}), 0) {rest}"
     parents, total = connection.execute(sql, params)[0]
     if not parents:
         return Count(0)
-    shown = connection.execute(f"select {name} {rest} order by {name} limit {EXAMPLES}", params)  # noqa: S608
+    shown = connection.execute(f"select {name} {rest} order by {name} limit {EXAMPLES}", params)
     return Count(int(parents), int(total), tuple(str(row[0]) for row in shown))

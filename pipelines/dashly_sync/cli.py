@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -178,6 +178,152 @@ def status(**flags: Any) -> None:
 
 
 @cli.command()
+@with_settings()
+@click.option("--offline", is_flag=True, help="Ask nothing of the API; otherwise one request, with a token")
+@click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON")
+def verify(offline: bool, as_json: bool, **flags: Any) -> None:
+    """Check that everything is there; exit 6 when something is missing.
+
+    \b
+    dashly-sync verify
+    dashly-sync verify --to postgresql://me@localhost/warehouse --offline --json
+    """
+    from dashly_sync.verify import verify as verify_warehouse
+
+    report = verify_warehouse(settings_of(flags), offline=offline)
+    if as_json:
+        click.echo(json.dumps(report.to_json(), ensure_ascii=False))
+    else:
+        for finding in report.findings:
+            click.echo(finding.line())
+        click.echo(report.sentence())
+    sys.exit(report.exit)
+
+
+@cli.command()
+@with_settings()
+@click.option("--only", help="Comma-separated resources, as for `run`")
+@click.option("--every", type=Duration(), help="Hold it against a schedule: a run every so often, as 15m")
+@click.option(
+    "--max-time", type=Duration(), help="How long each of these runs may take; the whole of --every by default"
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON")
+def plan(only: str | None, every: float | None, max_time: float | None, as_json: bool, **flags: Any) -> None:
+    """Say what a run would cost before it starts: requests, hours, finish time. Costs 8 requests at most.
+
+    \b
+    dashly-sync plan
+    dashly-sync plan --only conversations,parts
+    dashly-sync plan --every 15m --max-time 14m
+    """
+    if every is None and max_time is not None:
+        raise click.UsageError(
+            "--max-time says how long each run of a schedule may take: add --every, as in --every 15m"
+        )
+    from dashly_sync.pace import Pace
+    from dashly_sync.plan import make_plan
+    from dashly_sync.run import with_parents
+    from dashly_warehouse.query import write_result
+
+    pace = None if every is None else Pace(every, max_time or every)
+    planned = make_plan(settings_of(flags), with_parents(_resources(only)), pace)
+    if as_json:
+        click.echo(json.dumps(planned.to_json(), ensure_ascii=False))
+        return
+    write_result(planned.result(), "table", sys.stdout)
+    if planned.fit is not None:
+        click.echo(planned.fit.sentence())
+    click.echo(planned.sentence())
+
+
+@cli.group()
+def state() -> None:
+    """Look at what past runs remember, and move it.
+
+    \b
+    dashly-sync state show
+    dashly-sync state rewind conversations --to 2026-01-01
+    """
+
+
+@state.command("show")
+@with_settings()
+@click.option("--json", "as_json", is_flag=True, help="Print it as JSON")
+def state_show(as_json: bool, **flags: Any) -> None:
+    """Show watermarks, open walks, backlog and what waits in the journal. Changes nothing, costs no request.
+
+    \b
+    dashly-sync state show --to duckdb:///dashly_warehouse.duckdb
+    """
+    import time
+
+    from dashly_sync.state import children_result, lists_result, read_state
+    from dashly_warehouse.query import write_result
+
+    found = read_state(settings_of(flags), time.time())
+    if as_json:
+        click.echo(json.dumps(found.to_json(), ensure_ascii=False))
+        return
+    if found.lists:
+        write_result(lists_result(found), "table", sys.stdout)
+    if found.children:
+        write_result(children_result(found), "table", sys.stdout)
+    click.echo(found.sentence())
+
+
+@state.command("rewind")
+@click.argument("resource")
+@click.option("--to", "moment", required=True, help="Date or time; what is newer is read again")
+@click.option("--destination", help="The warehouse, which the other commands call --to [DASHLY_DESTINATION]")
+@with_settings("app_id", "base_url", "rate_limit", "dataset_name", "state_dir")
+@click.option("--dry-run", is_flag=True, help="Only say what it would do and cost")
+@click.option("--json", "as_json", is_flag=True, help="Print it as JSON")
+def state_rewind(resource: str, moment: str, dry_run: bool, as_json: bool, **flags: Any) -> None:
+    """Read again what is newer than a date: a list, or the children of what moved since.
+
+    RESOURCE is users, conversations, events, parts or user_details.
+
+    \b
+    dashly-sync state rewind conversations --to 2026-01-01 --dry-run
+    dashly-sync state rewind parts --to 2026-10-31T12:00:00Z
+    """
+    from dashly import since_microseconds
+    from dashly_sync.rewind import rewind
+
+    _known_stream(resource, "RESOURCE")
+    if "://" in moment:
+        raise click.UsageError("--to is the date here: name the warehouse with --destination or DASHLY_DESTINATION")
+    to = since_microseconds(moment) or 0
+    change = rewind(settings_of(flags), resource, to, dry_run=dry_run)
+    click.echo(json.dumps(change.to_json(done=not dry_run)) if as_json else change.sentence(done=not dry_run))
+
+
+@state.command("reset")
+@with_settings()
+@click.option("--resource", help="Forget only this: users, conversations, events, parts or user_details")
+@click.option("--dry-run", is_flag=True, help="Only say what it would do and cost")
+@click.option("--yes", is_flag=True, help="Do not ask")
+@click.option("--json", "as_json", is_flag=True, help="Print it as JSON")
+def state_reset(resource: str | None, dry_run: bool, yes: bool, as_json: bool, **flags: Any) -> None:
+    """Forget what has been read, so that the next run reads it again; rows in the tables stay.
+
+    \b
+    dashly-sync state reset --resource events --dry-run
+    dashly-sync state reset --yes
+    """
+    from dashly_sync.rewind import reset
+
+    if resource is not None:
+        _known_stream(resource, "--resource")
+    settings = settings_of(flags)
+    if not (dry_run or yes) and not _agreed(reset(settings, resource, dry_run=True).sentence(done=False)):
+        click.echo("Nothing is changed.")
+        return
+    change = reset(settings, resource, dry_run=dry_run)
+    click.echo(json.dumps(change.to_json(done=not dry_run)) if as_json else change.sentence(done=not dry_run))
+
+
+@cli.command()
 @click.argument("sql")
 @with_settings("destination", "dataset_name")
 @click.option("--format", "shape", type=click.Choice(["table", "json", "csv"]), default="table", show_default=True)
@@ -294,21 +440,41 @@ def _limits(flags: dict[str, Any]) -> RunLimits:
 
 def _resources(only: str | None) -> tuple[str, ...]:
     """Returns the resources that `--only` names; the default ones without it."""
-    from difflib import get_close_matches
-
     from dashly.endpoints import DEFAULT_RESOURCES, RESOURCES
 
     if only is None:
         return DEFAULT_RESOURCES
     named = [name.strip() for name in only.split(",") if name.strip()]
     for name in named:
-        if name not in RESOURCES:
-            close = get_close_matches(name, RESOURCES, 1)
-            hint = f"; did you mean {close[0]}?" if close else "."
-            raise click.UsageError(f"--only: there is no resource {name!r}{hint} There are: {', '.join(RESOURCES)}")
+        _check_name(name, RESOURCES, "--only")
     if not named:
         raise click.UsageError(f"--only names no resource. There are: {', '.join(RESOURCES)}")
     return tuple(named)
+
+
+def _agreed(would_do: str) -> bool:
+    """Asks whoever sits at the terminal; nobody there is asked, and is told the flag."""
+    if not sys.stdin.isatty():
+        raise click.UsageError(f"{would_do} Nobody is there to ask: say --yes, or --dry-run to look only")
+    click.echo(would_do, err=True)
+    return click.confirm("Do it?", err=True)
+
+
+def _known_stream(name: str, where: str) -> None:
+    """Refuses what has nothing to rewind or reset: snapshots are read whole by every run."""
+    from dashly.endpoints import CHILDREN, LISTS
+
+    _check_name(name, (*LISTS, *CHILDREN), where)
+
+
+def _check_name(name: str, known: Sequence[str], where: str) -> None:
+    """Refuses an unknown resource, with the nearest known one."""
+    from difflib import get_close_matches
+
+    if name not in known:
+        close = get_close_matches(name, known, 1)
+        hint = f"; did you mean {close[0]}?" if close else "."
+        raise click.UsageError(f"{where}: there is no resource {name!r}{hint} There are: {', '.join(known)}")
 
 
 def _carry_out(settings: Settings, limits: RunLimits) -> tuple[RunRecord, int | None, DashlyError | None]:
@@ -337,6 +503,8 @@ def _ended_by(stop: StopSignal, record: RunRecord) -> int | None:
 def _close(record: RunRecord, as_json: bool) -> None:
     from dashly_sync.summary import closing_sentence
 
+    for notice in record.notices:
+        click.echo(f"notice: {notice}", err=True)
     for parent, reason in record.skipped.items():
         click.echo(f"left for the next run: {parent}: {reason}", err=True)
     if as_json:

@@ -16,7 +16,7 @@ from typing import Any
 import dlt
 
 from dashly import DashlyClient, Reader, Slice, dashly
-from dashly.client import Allowance
+from dashly.client import Allowance, Session
 from dashly.values import from_microseconds
 from dashly_state.budget import RequestBudget
 from dashly_state.clock import Clock, SystemClock
@@ -25,7 +25,7 @@ from dashly_state.lock import RunLock
 from dashly_sync.run_log import RUNNING, TABLE, RunRecord, add_run_table
 from dashly_sync.settings import Settings
 from dashly_sync.signals import StopSignal
-from dashly_sync.warehouse_pipeline import open_pipeline
+from dashly_sync.warehouse_pipeline import open_pipeline, slices_done, take_up_state
 from dashly_warehouse.destinations import check_destination, explain_failure, loader_file_format
 from dashly_warehouse.keys import ensure_keys, prune_dlt_history
 from dashly_warehouse.settle import settle
@@ -67,6 +67,7 @@ class Run:
         stop: Ends the run after the page in hand.
         watch: Called after each page and after each load.
         clock: What time it is.
+        session: Sends the requests.
     """
 
     def __init__(
@@ -76,7 +77,9 @@ class Run:
         stop: StopSignal,
         watch: Watch = lambda _record, _slice: None,
         clock: Clock | None = None,
+        session: Session | None = None,
     ) -> None:
+        self._session = session
         self._settings, self._limits, self._stop, self._watch = settings, limits, stop, watch
         self._clock = clock or SystemClock()
         self._directory = StateDirectory(settings.state_dir)
@@ -119,6 +122,7 @@ class Run:
             budget,
             base_url=settings.base_url,
             app_id=settings.app_id,
+            session=self._session,
             clock=self._clock,
             stop=self._stop.event,
         )
@@ -129,7 +133,9 @@ class Run:
         file_format: Any = loader_file_format(spec)
         if pipeline.has_pending_data:
             pipeline.run()
-        pipeline.sync_destination()
+        notice = take_up_state(pipeline, spec.display)
+        if notice is not None:
+            self.record.notices.append(notice)
         full = int(self._clock.now() * 1_000_000) if self._limits.full else None
         reader = Reader(client, self._limits.since, self._settings.reconcile_share, full)
         while True:
@@ -187,7 +193,7 @@ class Run:
         if limits.began_at is not None:
             listed_since = {name: from_microseconds(at) for name, at in limits.listed_since.items()}
             settle(pipeline, from_microseconds(limits.began_at), listed_since)
-        if pipeline.state["sources"]["dashly"]["slice"] % PRUNE_EVERY_SLICES == 0:
+        if slices_done(pipeline) % PRUNE_EVERY_SLICES == 0:
             prune_dlt_history(pipeline)
         self._watch(self.record, None)
 

@@ -53,6 +53,7 @@ class RunRecord:
     backlog: dict[str, int] = field(default_factory=dict)
     open_lists: list[str] = field(default_factory=list)
     skipped: dict[str, str] = field(default_factory=dict)
+    notices: list[str] = field(default_factory=list)
     error: str | None = None
 
     def add_records(self, rows: Mapping[str, int]) -> None:

@@ -183,28 +183,24 @@ def _children(connection: Connection, memory: Memory) -> Iterator[Finding]:
 
 
 def _held(kind: ChildTable, found: Children) -> Iterator[Finding]:
-    table, parents = kind.table, kind.parent
-
-    def finding(verdict: Verdict, count: Count, says: str) -> Finding:
-        says = says.format(p=f"{count.parents:,} {parents}", c=f"{count.children:,} {table}")
-        return Finding(table, verdict, says, {"parents": count.parents, "children": count.children}, count.examples)
-
-    if not (found.waiting.parents or found.lost.parents or found.unknown.parents):
-        held = Count(found.held.parents, found.held.children)
-        yield finding(Verdict.WELL, held, "{c} of {p}, all that the API lists")
-    if found.waiting.parents:
-        more = "; the API counts {c} more" if kind.stream == "parts" else ""
-        yield finding(Verdict.WAITING, found.waiting, "of {p} not read to the end yet" + more + "; a run brings them")
-    if found.lost.parents:
-        yield finding(Verdict.DEFECT, found.lost, "{c} of {p} were read and are not there")
-    if found.unknown.parents:
-        yield finding(Verdict.WAITING, found.unknown, "{p} without a row in sync_progress; a run brings them")
-    if found.moved.parents:
-        yield finding(Verdict.NOTE, found.moved, "{c} of {p} are there under another parent, with whom it was merged")
-    if found.not_listed.parents:
-        yield finding(Verdict.NOTE, found.not_listed, "the API counts {c} of {p} that it does not list")
-    if found.not_counted.parents:
-        yield finding(Verdict.NOTE, found.not_counted, "the API lists {c} of {p} that it does not count")
+    """Yields what is missing and what is worth knowing of one kind of children; that all is well when nothing is."""
+    more = "; the API counts {children} more" if kind.stream == "parts" else ""
+    looks = (
+        (found.waiting, Verdict.WAITING, "of {parents} not read to the end yet" + more + "; a run brings them"),
+        (found.lost, Verdict.DEFECT, "{children} of {parents} were read and are not there"),
+        (found.unknown, Verdict.WAITING, "{parents} without a row in sync_progress; a run brings them"),
+        (found.moved, Verdict.NOTE, "{children} of {parents} are under another parent, with whom theirs was merged"),
+        (found.not_listed, Verdict.NOTE, "the API counts {children} of {parents} that it does not list"),
+        (found.not_counted, Verdict.NOTE, "the API lists {children} of {parents} that it does not count"),
+    )
+    seen = [(count, verdict, says) for count, verdict, says in looks if count.parents]
+    if all(verdict is Verdict.NOTE for _, verdict, _ in seen):
+        all_of_it = Count(found.held.parents, found.held.children)
+        seen.insert(0, (all_of_it, Verdict.WELL, "{children} of {parents}, all that the API lists"))
+    for count, verdict, says in seen:
+        words = says.format(parents=f"{count.parents:,} {kind.parent}", children=f"{count.children:,} {kind.table}")
+        numbers = {"parents": count.parents, "children": count.children}
+        yield Finding(kind.table, verdict, words, numbers, count.examples)
 
 
 def _orphans(connection: Connection, memory: Memory) -> Iterator[Finding]:
@@ -226,7 +222,7 @@ def _orphans(connection: Connection, memory: Memory) -> Iterator[Finding]:
             yield Finding(table, Verdict.NOTE, says, {"rows": found.children, "parents": found.parents}, found.examples)
 
 
-def _duplicates(connection: Connection, memory: Memory) -> Iterator[Finding]:
+def _duplicates(connection: Connection, _memory: Memory) -> Iterator[Finding]:
     keys = tables_with_keys(connection, {name: table.key for name, table in TABLES.items()})
     clean = True
     for table, key in keys.items():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dashly_state.directory import StateDirectory
 from dashly_sync.settings import Settings
@@ -49,3 +49,47 @@ def open_pipeline(settings: Settings, directory: StateDirectory) -> tuple[dlt.Pi
         pipelines_dir=str(directory.pipelines_path / place),
     )
     return pipeline, spec
+
+
+def take_up_state(pipeline: dlt.Pipeline, display: str) -> str | None:
+    """Makes the destination's memory the pipeline's; returns what a person should know about that, or None.
+
+    The destination is right whatever this machine remembers: its state was loaded with the rows that it speaks of. dlt
+    alone keeps a local state that is newer, so that after a destination was restored from a backup the rows in between
+    would be missing for good.
+
+    Args:
+        pipeline: One without pending packages.
+        display: The destination, safe to print.
+    """
+    here = slices_done(pipeline)
+    pipeline.sync_destination()
+    if slices_done(pipeline) > _slices_there(pipeline):
+        pipeline.drop()
+        pipeline.sync_destination()
+    there = slices_done(pipeline)
+    if here and not there:
+        return f"what was synced into {display} before is no longer there: starting over"
+    if here > there:
+        return (
+            f"{display} is older than this machine remembers (slice {there}, not {here}): going on from what it holds"
+        )
+    return None
+
+
+def slices_done(pipeline: dlt.Pipeline) -> int:
+    """Returns how many slices the pipeline's state knows of."""
+    return int(pipeline.state.get("sources", {}).get("dashly", {}).get("slice", 0))
+
+
+def _slices_there(pipeline: dlt.Pipeline) -> int:
+    """Returns how many slices the destination's state knows of; 0 when it has none."""
+    from dlt.destinations.exceptions import DatabaseUndefinedRelation
+    from dlt.pipeline.state_sync import load_pipeline_state_from_destination
+
+    with pipeline.destination_client() as client:
+        try:
+            state: Any = load_pipeline_state_from_destination(pipeline.pipeline_name, client)  # type: ignore[arg-type]
+        except DatabaseUndefinedRelation:
+            return 0
+    return int((state or {}).get("sources", {}).get("dashly", {}).get("slice", 0))

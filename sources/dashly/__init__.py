@@ -150,5 +150,9 @@ def since_microseconds(since: str | None) -> int | None:
 
 
 def _journal_name(pipeline: dlt.Pipeline, client: DashlyClient) -> str:
-    """A journal belongs to one app as one pipeline reads it into one dataset."""
-    return "|".join((client.base_url, client.app_id, pipeline.pipeline_name, pipeline.dataset_name or ""))
+    return journal_name(client.base_url, client.app_id, pipeline.pipeline_name, pipeline.dataset_name or "")
+
+
+def journal_name(base_url: str, app_id: str, pipeline_name: str, dataset_name: str) -> str:
+    """Returns the name of a page journal: it belongs to one app as one pipeline reads it into one dataset."""
+    return "|".join((base_url, app_id, pipeline_name, dataset_name))

@@ -149,6 +149,8 @@ class Absorber:
         stream, parent = before.stream, (before.stream, before.parent_id)
         told = TOLD[stream](record)
         told = replace(told, last_is_whole=told.last_is_whole and stream in self._agenda.selected)
+        if self._state.source.get("counts_miss_some"):
+            told = replace(told, count=None)
         after, need = before.hear(told, now)
         if need is Need.READ and self._agenda.is_in_flight(parent):
             self._heard_in_flight.add(parent)
@@ -168,10 +170,22 @@ class Absorber:
             self._heard_in_flight.discard(task.parent)
             after = after.begin()
         self._agenda.note(current, after)
+        self._doubt_counts(after)
         if task.walk.is_sweep:
             self._reconciler.go_on(after)
         rows = merge_rows(endpoint.rows(record, progress.parent_id) for record in page.records)
         return self._rows({task.resource: rows}, now, [after])
+
+    def _doubt_counts(self, progress: Progress) -> None:
+        """Notes for good when this account's `parts_count` leaves out parts that the API lists, such as notes.
+
+        Then a count that grew by one may mean two new parts, and only the list can tell. A part that arrived between
+        the list row and the reading proves nothing: the newest part has to be the one that the row named.
+        """
+        told = progress.told
+        same_moment = told.last_id is not None and told.last_id == progress.newest_id
+        if same_moment and progress.coverage.complete and told.count is not None and progress.held > told.count:
+            self._state.source["counts_miss_some"] = True
 
     def _absorb_snapshot(self, task: Task, page: Page, now: int) -> PageRows:
         if page.next_token is not None:

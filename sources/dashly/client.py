@@ -24,6 +24,8 @@ DEFAULT_BASE_URL = "https://api.dashly.app/v1"
 SELF_APP = "$self_app"
 """Stands for the token's own app in `/apps/{id}/...` (api-reference.md, section 1)."""
 
+BELIEVED_RETRY_AFTERS = 3
+"""After so many for one request, a Retry-After was too short: from then on a whole window is waited for."""
 CONNECT_SECONDS, READ_SECONDS = 10.0, 60.0
 
 
@@ -152,8 +154,8 @@ class DashlyClient:
             DashlyError: Of the kind that says what to do, see `dashly.errors`.
         """
         where = f"{where} ({path})" if where else path
-        for _ in range(self._retry.rate_limited_attempts):
-            answer = self._with_retries(path, params, where)
+        for attempt in range(self._retry.rate_limited_attempts):
+            answer = self._with_retries(path, params, where, believe_retry_after=attempt < BELIEVED_RETRY_AFTERS)
             if answer is not None:
                 return answer
         raise RateLimited(
@@ -162,7 +164,9 @@ class DashlyClient:
             "Use a token of its own for this job; the next run continues where this one stopped",
         )
 
-    def _with_retries(self, path: str, params: Mapping[str, str], where: str) -> Answer | None:
+    def _with_retries(
+        self, path: str, params: Mapping[str, str], where: str, *, believe_retry_after: bool
+    ) -> Answer | None:
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type((ApiUnavailable, BrokenBody)),
             stop=tenacity.stop_after_attempt(self._retry.attempts),
@@ -172,7 +176,7 @@ class DashlyClient:
             reraise=True,
         )
         try:
-            return retrying(self._once, path, params, where)
+            return retrying(self._once, path, params, where, believe_retry_after)
         except (ApiUnavailable, BrokenBody) as error:
             last = str(error)
         raise ApiUnavailable(
@@ -180,14 +184,15 @@ class DashlyClient:
             "What was read is kept; run again when the API answers",
         )
 
-    def _once(self, path: str, params: Mapping[str, str], where: str) -> Answer | None:
+    def _once(self, path: str, params: Mapping[str, str], where: str, believe_retry_after: bool) -> Answer | None:
         """Sends one request; None means rate limited: the budget is closed and the caller asks again."""
         response = self._send(path, params, where)
         answer = self._read(response, where)
         if isinstance(answer, RateLimited):
             with self._counting:
                 self.rate_limited += 1
-            self.budget.close_for(_retry_after_seconds(response, self.clock.now()) or self.budget.limit.seconds + 1)
+            asked_for = _retry_after_seconds(response, self.clock.now()) if believe_retry_after else None
+            self.budget.close_for(asked_for or self.budget.limit.seconds + 1)
             return None
         if isinstance(answer, Exception):
             raise answer

@@ -114,7 +114,7 @@ def raise_for_error(status: object, meta: Mapping[str, Any], where: str) -> NoRe
 def _error_class(status: object, name: str) -> type[DashlyError]:
     if status == 400 and name == "LookupError":
         return RecordGone
-    if isinstance(status, int) and status >= 500:
+    if isinstance(status, int) and (status >= 500 or status == 408):  # 408: a proxy's time-out
         return ApiUnavailable
     known: dict[object, type[DashlyError]] = {401: AccessError, 403: RecordForbidden, 429: RateLimited}
     refused = isinstance(status, int) and 400 <= status < 500

@@ -78,6 +78,9 @@ def records_in(envelope: Envelope, name: str, where: str) -> list[Mapping[str, A
 def next_token(envelope: Envelope, records: int, token: str | None, where: str, *, may_offset: bool) -> str | None:
     """Returns the page token that follows the page at `token`; None at the end of the list.
 
+    A page by offset that is not full ends the list, unless the API names a larger `total`: then its pages are smaller
+    than what was asked for.
+
     Raises:
         ApiChanged: The answer repeats the token it was asked with, which would never end.
     """
@@ -87,9 +90,10 @@ def next_token(envelope: Envelope, records: int, token: str | None, where: str, 
     by_offset = may_offset and not envelope.names_next_token and (token is None or is_offset(token))
     if not by_offset:
         return follows
-    if records < PAGE_RECORDS:
+    end = _offset(token) + records
+    if records <= OFFSET_OVERLAP or (records < PAGE_RECORDS and end >= _total(envelope)):
         return None
-    return f"{_OFFSET}{_offset(token) + records - OFFSET_OVERLAP}"
+    return f"{_OFFSET}{end - OFFSET_OVERLAP}"
 
 
 def step_back(token: str) -> str:
@@ -100,6 +104,11 @@ def step_back(token: str) -> str:
         ('offset:49', 'offset:0')
     """
     return f"{_OFFSET}{max(0, _offset(token) - PAGE_RECORDS + OFFSET_OVERLAP)}"
+
+
+def _total(envelope: Envelope) -> int:
+    total = envelope.data.get("total") if isinstance(envelope.data, Mapping) else None
+    return total if isinstance(total, int) else 0
 
 
 def _offset(token: str | None) -> int:

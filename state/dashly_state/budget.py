@@ -71,9 +71,9 @@ SAFETY_SHARE = 0.002
 ours make 0.1 %; the other half is for servers that round to milliseconds. It costs 0.2 % of the budget."""
 
 REACH_SECONDS = 1.0
-"""Until the server has counted a request, if nothing holds it up. A new connection takes four ways there and back (name, TCP, TLS, request):
-0.8 s over 200 ms. A lost first packet is sent again after 1 s (RFC 6298, section 2.1), a later one after 0.2 s (Linux'
-TCP_RTO_MIN). More than 1.1 s would cost more than 2 % of 60 requests in 60 s."""
+"""Until the server has counted a request, if nothing holds it up. A new connection takes four ways there and back
+(name, TCP, TLS, request): 0.8 s over 200 ms. A lost first packet is sent again after 1 s (RFC 6298, section 2.1), a
+later one after 0.2 s (Linux' TCP_RTO_MIN). More than 1.1 s would cost more than 2 % of 60 requests in 60 s."""
 
 STRICT_SECONDS = 3600.0
 """How long after a 429 every request counts from its end. The cost is 3 % of the budget at a latency of 3 s."""

@@ -95,11 +95,16 @@ def _why_unusable(path: Path, version: int) -> str | None:
 
 
 def _create(path: Path, schema: str, version: int) -> None:
-    os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))  # SQLite gives -wal and -shm the mode of this file
-    with closing(_connect(path)) as connection:
+    """Make the database beside `path` and rename it when it is whole: a kill half-way leaves nothing at `path`."""
+    new = path.with_name(f"{path.name}.new")
+    for suffix in ("", "-wal", "-shm"):
+        new.with_name(new.name + suffix).unlink(missing_ok=True)
+    os.close(os.open(new, os.O_CREAT | os.O_RDWR, 0o600))  # SQLite gives -wal and -shm the mode of this file
+    with closing(_connect(new)) as connection:
         connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # must come before the first table
         connection.execute("PRAGMA journal_mode = WAL")
         connection.executescript(f"BEGIN; {schema}; PRAGMA user_version = {version}; COMMIT;")
+    new.replace(path)  # closing the last connection has written the log back into the file
 
 
 def _connect(path: Path) -> sqlite3.Connection:

@@ -39,11 +39,12 @@ def test_a_signal_ends_the_run_after_a_clean_commit(
     assert spent == int(said[1]) < served.floor
     assert [("signal", spent)] == [(run["outcome"], run["requests"]) for run in warehouse.rows("sync_runs")]
 
-    after = shell.run("run", "--to", warehouse.destination)
+    if number == signal.SIGTERM:  # once: it is the same code behind both
+        after = shell.run("run", "--to", warehouse.destination)
 
-    assert (0, "") == (after.exit, after.stderr)
-    assert served.floor == spent + served.cost()
-    assert_equal_to_truth(served.simulator, warehouse)
+        assert (0, "") == (after.exit, after.stderr)
+        assert served.floor == spent + served.cost()
+        assert_equal_to_truth(served.simulator, warehouse)
 
 
 def test_a_kill_costs_the_requests_in_flight_at_most(app: Callable[..., App], shell: Shell) -> None:

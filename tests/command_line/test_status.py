@@ -11,12 +11,10 @@ HERE = ("--to", "duckdb:///warehouse.duckdb")
 
 def test_before_the_first_run_it_says_how_to_start(shell: Shell) -> None:
     """Without a token, without a warehouse: exit 0, and nothing is made."""
-    people, programs = shell.run("status", *HERE), shell.run("status", *HERE, "--json")
+    ended = shell.run("status", *HERE)
 
     sentence = "No finished run in duckdb:///warehouse.duckdb yet: start one with `dashly-sync run`."
-    assert (0, f"{sentence}\n", "") == (people.exit, people.stdout, people.stderr)
-    assert {} == programs.json["tables"]
-    assert programs.json["last_success_at"] is None
+    assert (0, f"{sentence}\n", "") == (ended.exit, ended.stdout, ended.stderr)
     assert [] == list(shell.folder.iterdir())
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from tests.conftest import Warehouse
 from tests.end_to_end.conftest import Account, assert_equal_to_truth
 
+from dashly_simulator import Faults
+from dashly_state.clock import VirtualClock
 from dashly_sync.run import with_parents
 
 
@@ -78,3 +82,54 @@ def test_a_lost_state_directory_is_taken_from_the_destination(
 
     assert 4 == app.cost()
     assert_equal_to_truth(app.simulator, warehouse)
+
+
+def test_a_lost_destination_is_said_and_read_anew(account: Callable[..., Account], warehouse: Warehouse) -> None:
+    """Nothing is there, whatever this machine remembers: the next run starts over and says so."""
+    app = account(users=12, conversations=9)
+    floor = app.simulator.floor_requests()
+    app.sync(warehouse)
+    app.cost()
+    warehouse.sql("drop schema dashly cascade")
+
+    record = app.sync(warehouse)
+
+    assert floor == app.cost()
+    assert "starting over" in record.notices[0]
+    assert_equal_to_truth(app.simulator, warehouse)
+
+
+def test_a_destination_restored_from_a_backup_is_believed(
+    account: Callable[..., Account], duckdb_warehouse: Warehouse, tmp_path: Path
+) -> None:
+    """The machine remembers rows that the backup does not hold: it goes on from what the backup holds."""
+    app = account(users=12, conversations=9)
+    app.sync(duckdb_warehouse)
+    backup = tmp_path / "backup"
+    shutil.copy(duckdb_warehouse.location, backup)
+    app.simulator.life.churn(0.3)
+    app.sync(duckdb_warehouse)
+    shutil.copy(backup, duckdb_warehouse.location)
+
+    record = app.sync(duckdb_warehouse)
+
+    assert "older than this machine remembers" in record.notices[0]
+    assert_equal_to_truth(app.simulator, duckdb_warehouse)
+
+
+@pytest.mark.parametrize("kind", ["500", "html502", "cut", "reset", "429", "429_retry_after"])
+def test_a_fault_at_every_tenth_request_changes_nothing(
+    kind: str, account: Callable[..., Account], duckdb_warehouse: Warehouse
+) -> None:
+    """The run completes, equal to the truth, and each fault costs the request that it spoiled."""
+    app = account(users=25, conversations=15)
+    app.clock = VirtualClock(app.simulator.clock.now())
+    app.simulator.faults.follow(Faults(every=10, kinds=(kind,)))
+    floor = app.simulator.floor_requests()
+
+    record = app.sync(duckdb_warehouse)
+
+    assert "finished" == record.outcome
+    cost = app.cost()
+    assert floor + cost // 10 == cost
+    assert_equal_to_truth(app.simulator, duckdb_warehouse)

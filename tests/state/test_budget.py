@@ -603,7 +603,7 @@ def test_a_lease_that_nobody_releases_is_given_up_and_may_still_end_later(
     clock.advance(60.1)
     assert budget.usage().free == 1
     forgotten.release()
-    assert refusal(budget) == 60.0, "it ended now, although its row was pruned"
+    assert refusal(budget) == 30.0, "it ended now, although its row was pruned; its 180 s are its own measure"
 
 
 def test_a_stopped_caller_gets_nothing(open_budget: Opener) -> None:

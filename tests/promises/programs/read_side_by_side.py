@@ -17,6 +17,7 @@ import os
 import random
 import signal
 import sqlite3
+import statistics
 import sys
 import tempfile
 import threading
@@ -25,6 +26,7 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -78,9 +80,10 @@ class Outcome:
         rate_limited: How many of them were answered with 429.
         most: In any window, wherever it begins.
         used: After how long a place in the window was taken again, against the window: 1.0 is all of the budget.
+        typical: The same by the median time, which a machine that is busy for a moment does not move.
         counted: Requests accepted in whole windows after the first, against as many times the limit. A burst at an
             edge moves it; `used` has no edges.
-        by_reader: Requests that each reader sent; none of one that was killed.
+        by_reader: Requests that each reader sent; None of one that was killed.
         killed_in_flight: Requests that were in flight at the kill.
         strict: Whether the budget counted from the ends of requests afterwards.
     """
@@ -92,8 +95,9 @@ class Outcome:
     rate_limited: int
     most: int
     used: float
+    typical: float
     counted: float
-    by_reader: list[int]
+    by_reader: list[int | None]
     killed_in_flight: int
     strict: bool
 
@@ -216,6 +220,7 @@ def host(plan: Plan, cell: Cell, folder: Path, wait: Callable[[], None]) -> Outc
         rate_limited=simulator.requests.by_status[429],
         most=most_in_a_window(times, plan.limit.seconds),
         used=round(share_used(accepted, plan.limit), 4),
+        typical=round(share_used(accepted, plan.limit, statistics.median), 4),
         counted=round(share_counted(accepted, plan), 4),
         by_reader=by_reader,
         killed_in_flight=killed_in_flight,
@@ -246,10 +251,12 @@ def most_in_a_window(times: list[float], seconds: float) -> int:
     return most
 
 
-def share_used(accepted: list[float], limit: RateLimit) -> float:
-    """Return the window's length against the mean time after which a place in it was taken again."""
+def share_used(
+    accepted: list[float], limit: RateLimit, average: Callable[[list[float]], float] = statistics.fmean
+) -> float:
+    """Return the window's length against the average time after which a place in it was taken again."""
     again = [later - earlier for earlier, later in zip(accepted, accepted[limit.requests :], strict=False)]
-    return limit.seconds * len(again) / sum(again)
+    return limit.seconds / average(again)
 
 
 def share_counted(accepted: list[float], plan: Plan) -> float:
@@ -263,14 +270,14 @@ def measure(plan: Plan, cells: list[Cell], folder: Path) -> list[dict[str, Any]]
     """Run all cells at once, each in a process that serves it; none begins before all are there."""
     ready, begin = os.pipe(), os.pipe()
 
-    def run(number: int) -> dict[str, Any]:
+    def run(number: int, _word: str) -> dict[str, Any]:
         def wait() -> None:
             os.write(ready[1], b".")
             os.read(begin[0], 1)
 
         return asdict(host(plan, cells[number], folder / str(number), wait))
 
-    hosts = [Child(lambda _word, number=number: run(number)) for number in range(len(cells))]
+    hosts = [Child(partial(run, number)) for number in range(len(cells))]
     for child in hosts:
         child.go("make the account")
     for _ in hosts:

@@ -1,0 +1,109 @@
+"""A run that is killed at any instant repeats at most the request in flight, and ends equal to the truth."""
+
+from __future__ import annotations
+
+import json
+import random
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from tests.conftest import Warehouse
+from tests.end_to_end.conftest import Account, account, assert_equal_to_truth
+
+__all__ = ["account"]
+
+TINY = {"users": 9, "conversations": 7, "events_per_user": 25.0, "parts_per_conversation": 6.0}
+PROGRAM = Path(__file__).parent / "programs" / "forking_runs.py"
+
+
+class Runs:
+    """Children that sync, one after the other."""
+
+    def __init__(self, app: Account, warehouse: Warehouse) -> None:
+        self.app, self.warehouse = app, warehouse
+        self._process = subprocess.Popen(
+            [sys.executable, str(PROGRAM)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+
+    def sync(self, state: str, destination: str, **how: object) -> str:
+        """Returns how a child that syncs into the destination ended."""
+        command = {
+            "token": self.app.simulator.settings.auth_token,
+            "base_url": self.app.server.base_url,
+            "destination": destination,
+            "state_dir": str(self.app.state_dir.with_name(state)),
+            "rate_limit": "1000000/60",
+            **how,
+        }
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        print(json.dumps(command), file=self._process.stdin, flush=True)
+        return str(json.loads(self._process.stdout.readline())["ended"])
+
+    def close(self) -> None:
+        self._process.communicate()
+
+
+@pytest.fixture
+def runs(account: Callable[..., Account], warehouse: Warehouse) -> Iterator[Runs]:
+    found = Runs(account(**TINY), warehouse)
+    yield found
+    found.close()
+
+
+def test_sigkill_at_every_request_in_turn(runs: Runs, tmp_path: Path) -> None:
+    """Killed around request 1, 2, 3, … of a first load: the next run pays for the rest, and for one request twice."""
+    app, kind = runs.app, runs.warehouse.kind
+    floor = app.simulator.floor_requests()
+    repeated = []
+    for at in range(1, floor + 1):
+        place = _place(runs.warehouse, tmp_path, at)
+        app.cost()
+        assert "signal 9" == runs.sync(f"state {at}", place.destination, kill_at=at, when=("after", "before")[at % 2])
+        assert "exit 0" == runs.sync(f"state {at}", place.destination)
+        repeated.append(app.cost() - floor)
+        assert_equal_to_truth(app.simulator, place)
+        _drop(place)
+
+    # killed before it was sent, a request is not paid at all; killed after it was answered, it is paid twice
+    assert [(1, 0)[at % 2] for at in range(1, floor + 1)] == repeated, kind
+
+
+def test_sigkill_at_random_instants_during_load(runs: Runs, tmp_path: Path) -> None:
+    """Killed again and again wherever it is, also while it loads: it gets there, equal to the truth."""
+    app, rng = runs.app, random.Random(7)
+    floor = app.simulator.floor_requests()
+    place = _place(runs.warehouse, tmp_path, 0)
+    app.cost()
+    kills = 0
+    while (ended := runs.sync("state", place.destination, kill_after=_some_seconds(rng, kills))) != "exit 0":
+        assert "signal 9" == ended
+        kills += 1
+    cost = app.cost()
+
+    assert kills >= 1
+    # each run that finished its slice but not itself looks at the heads again, which is 4
+    assert floor <= cost <= floor + kills * 5, (floor, cost, kills)
+    assert_equal_to_truth(app.simulator, place)
+
+
+def _some_seconds(rng: random.Random, kills: int) -> float:
+    """Longer with every kill, so that it ends on a slow machine too."""
+    return 0.1 + rng.random() * (0.3 + 0.3 * kills)
+
+
+def _place(warehouse: Warehouse, folder: Path, number: int) -> Warehouse:
+    """An empty place of the same kind: a file of its own, or the one database, which `_drop` empties."""
+    if warehouse.kind == "postgres":
+        return warehouse
+    file = folder / f"kill_{number}.duckdb"
+    return Warehouse("duckdb", f"duckdb:///{file}", "dashly", str(file))
+
+
+def _drop(warehouse: Warehouse) -> None:
+    if warehouse.kind == "postgres":
+        warehouse.sql("drop schema dashly cascade")
+        warehouse.sql("drop schema if exists dashly_staging cascade")
