@@ -30,10 +30,10 @@ SETTINGS = (
     Setting("app_id", "DASHLY_APP_ID", "--app-id", "$self_app", "App id; $self_app is the token's own"),
     Setting("base_url", "DASHLY_BASE_URL", "--base-url", "https://api.dashly.app/v1", "Base URL, ends in /v1"),
     Setting("rate_limit", "DASHLY_RATE_LIMIT", "--rate-limit", "60/60", "Requests / seconds"),
-    Setting("destination", "DASHLY_DESTINATION", "--to", DEFAULT_DESTINATION, "duckdb:///FILE, postgresql://… or name"),
+    Setting("destination", "DASHLY_DESTINATION", "--to", DEFAULT_DESTINATION, "duckdb:///FILE or postgresql://…"),
     Setting("dataset_name", "DASHLY_DATASET", "--dataset", "dashly", "Schema that receives the tables"),
-    Setting("reconcile_share", "DASHLY_RECONCILE_SHARE", "--reconcile-share", "0.1", "Share for reading again; 0 never"),
-    Setting("state_dir", "DASHLY_STATE_DIR", "--state-dir", None, "Request budget, page journal, locks, dlt's files"),
+    Setting("reconcile_share", "DASHLY_RECONCILE_SHARE", "--reconcile-share", "0.1", "Share for reading again"),
+    Setting("state_dir", "DASHLY_STATE_DIR", "--state-dir", None, "Request budget, page journal, locks"),
 )  # fmt: skip
 
 

