@@ -1,7 +1,7 @@
 """Tombstones for rows that the API no longer returns: they stay, and get `_deleted_at`.
 
-That a row is gone has to be proven. A conversation comes with all its tags, so a later snapshot without one proves it; so
-does a list that was read whole without the row, or the API's word that it does not know the id.
+That a row is gone has to be proven. A conversation comes with all its tags, so a later snapshot without one proves it;
+so does a list that was read whole without the row, or the API's word that it does not know the id.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -80,8 +80,8 @@ RULES = (
     Rule("conversations", "sync_progress", "parent_id", "id", UNKNOWN_TO_API, ("parent.stream", "parts")),
     Rule("users", "sync_progress", "parent_id", "id", UNKNOWN_TO_API, ("parent.stream", "events")),
 )
-"""What a slice proves by itself. `user_props` is fed by two endpoints with different sets of properties, hence a rule for
-each origin: the user list, which is silent about most properties, must not bury what `GET /users/{id}` has told."""
+"""What a slice proves by itself. `user_props` is fed by two endpoints with different sets of properties, hence a rule
+for each origin: the user list, which is silent about most properties, must not bury what `GET /users/{id}` has told."""
 
 CASCADE = (
     Rule("conversation_tags", "conversations", "id", "conversation_id", ORPHANED),

@@ -28,7 +28,7 @@ from dashly_sync.memory import SOURCE, Memory, open_warehouse, read_memory
 from dashly_sync.run import lock_name
 from dashly_sync.settings import Settings, UsageError
 from dashly_sync.state import time_text
-from dashly_sync.warehouse_pipeline import open_pipeline
+from dashly_sync.warehouse_pipeline import open_pipeline, take_up_state
 from dashly_warehouse.connections import Connection
 from dashly_warehouse.destinations import check_destination, explain_failure
 from dashly_warehouse.specs import parse_destination
@@ -262,7 +262,7 @@ def _locked_pipeline(settings: Settings, command: str) -> Iterator[dlt.Pipeline]
         try:
             if pipeline.has_pending_data:
                 pipeline.run()
-            pipeline.sync_destination()
+            take_up_state(pipeline, spec.display)
             yield pipeline
         except Exception as error:
             known = explain_failure(error, spec)
@@ -287,8 +287,8 @@ def _read_children_again(pipeline: dlt.Pipeline, stream: str, where: str, params
     """Opens a walk over all children of each of the parents; what is held of them is counted anew."""
     walks = json_text([Walk().to_state()])
     sql = (
-        "update {table} set newest_id = null, rows_held = 0, walks = %s, missing_before = parent_updated_at "
-        f"where stream = %s and gone_at is null and {where}"
+        "update {table} set newest_id = null, rows_held = 0, walks = %s, "  # noqa: S608
+        f"missing_before = parent_updated_at where stream = %s and gone_at is null and {where}"
     )
     _execute(pipeline, sql, walks, stream, *(params or []))
 

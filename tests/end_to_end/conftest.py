@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -74,6 +75,41 @@ def account(tmp_path: Path) -> Iterator[Callable[..., Account]]:
             return Account(simulator, stack.enter_context(serve(simulator)), tmp_path / "state")
 
         yield make
+
+
+@pytest.fixture(scope="session")
+def loaded_file(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Makes a DuckDB file that holds a simulated app with these settings, each only once."""
+    files: dict[str, Path] = {}
+
+    def make(resources: tuple[str, ...], settings: dict[str, Any]) -> Path:
+        name = f"{resources} {sorted(settings.items())}"
+        if name not in files:
+            folder = tmp_path_factory.mktemp("loaded")
+            files[name] = folder / "warehouse.duckdb"
+            simulator = Simulator(SimulatorSettings(**{**SMALL, **settings}))
+            with serve(simulator) as server:
+                app = Account(simulator, server, folder / "state")
+                app.sync(Warehouse("duckdb", f"duckdb:///{files[name]}", "dashly", str(files[name])), resources)
+        return files[name]
+
+    return make
+
+
+@pytest.fixture
+def loaded(
+    account: Callable[..., Account], duckdb_warehouse: Warehouse, loaded_file: Callable[..., Path]
+) -> Callable[..., Account]:
+    """Makes a simulated app with these settings that `duckdb_warehouse` already holds; the load is not in its cost.
+
+    The machine is another one than the load's: the state comes from the destination.
+    """
+
+    def make(resources: tuple[str, ...] = DEFAULT_RESOURCES, **settings: Any) -> Account:
+        shutil.copy(loaded_file(resources, settings), duckdb_warehouse.location)
+        return account(**settings)
+
+    return make
 
 
 def truth_and_warehouse(simulator: Simulator, warehouse: Warehouse, table: str) -> tuple[list[str], list[str]]:

@@ -99,11 +99,10 @@ def test_what_the_api_lists_and_does_not_count_is_not_missing(
     ],
 )
 def test_damage_is_a_defect(
-    damage: str, check: str, rows: int | None, account: Callable[..., Account], duckdb_warehouse: Warehouse
+    damage: str, check: str, rows: int | None, loaded: Callable[..., Account], duckdb_warehouse: Warehouse
 ) -> None:
     """Rows that were read and are gone, rows without their parent, rows twice: exit 6, with numbers and examples."""
-    app = account(**TINY)
-    app.sync(duckdb_warehouse)
+    app = loaded(**TINY)
     duckdb_warehouse.sql(damage)
 
     report = verify(app.settings(duckdb_warehouse), offline=True)
@@ -116,10 +115,9 @@ def test_damage_is_a_defect(
     assert "`dashly-sync run --full`" in report.sentence()
 
 
-def test_a_full_run_mends_lost_rows(account: Callable[..., Account], duckdb_warehouse: Warehouse) -> None:
+def test_a_full_run_mends_lost_rows(loaded: Callable[..., Account], duckdb_warehouse: Warehouse) -> None:
     """The mend that the closing sentence names is one."""
-    app = account(**TINY)
-    app.sync(duckdb_warehouse)
+    app = loaded(**TINY)
     duckdb_warehouse.sql("delete from parts where id in (select min(id) from parts)")
     duckdb_warehouse.sql("delete from events where id in (select max(id) from events)")
 
@@ -128,23 +126,21 @@ def test_a_full_run_mends_lost_rows(account: Callable[..., Account], duckdb_ware
     assert [] == bad(verify(app.settings(duckdb_warehouse)))
 
 
-def test_parents_that_nothing_is_known_of(account: Callable[..., Account], warehouse: Warehouse) -> None:
-    app = account(**TINY)
-    app.sync(warehouse)
-    warehouse.sql("delete from sync_progress where stream = 'parts'")
+def test_parents_that_nothing_is_known_of(loaded: Callable[..., Account], duckdb_warehouse: Warehouse) -> None:
+    app = loaded(**TINY)
+    duckdb_warehouse.sql("delete from sync_progress where stream = 'parts'")
 
-    report = verify(app.settings(warehouse), offline=True)
+    report = verify(app.settings(duckdb_warehouse), offline=True)
 
     unknown = found(report, "parts", Verdict.WAITING)[0]
     assert (15, "without a row in sync_progress" in unknown.says) == (unknown.numbers["parents"], True)
 
 
 def test_life_leaves_nothing_that_looks_like_damage(
-    account: Callable[..., Account], duckdb_warehouse: Warehouse
+    loaded: Callable[..., Account], duckdb_warehouse: Warehouse
 ) -> None:
     """Merged and erased users, deleted conversations, removed parts: notes at most."""
-    app = account(**TINY, merged_users="gone")
-    app.sync(duckdb_warehouse)
+    app = loaded(**TINY, merged_users="gone")
     users = [row["id"] for row in app.simulator.truth.rows("users")]
     talks = [row["id"] for row in app.simulator.truth.rows("conversations")]
     life = app.simulator.life
@@ -160,9 +156,8 @@ def test_life_leaves_nothing_that_looks_like_damage(
     assert [] == bad(report)
 
 
-def test_the_list_has_more_than_is_here(account: Callable[..., Account], duckdb_warehouse: Warehouse) -> None:
-    app = account(**TINY)
-    app.sync(duckdb_warehouse)
+def test_the_list_has_more_than_is_here(loaded: Callable[..., Account], duckdb_warehouse: Warehouse) -> None:
+    app = loaded(**TINY)
     app.simulator.life.user_visits(app.simulator.life.add_user(), events=1)
 
     report = verify(app.settings(duckdb_warehouse))
@@ -181,11 +176,10 @@ def test_an_empty_warehouse_is_not_complete(account: Callable[..., Account], war
 
 
 def test_the_command(
-    account: Callable[..., Account], duckdb_warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+    loaded: Callable[..., Account], duckdb_warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A line a check and a closing sentence; JSON for programs; the exit code tells."""
-    app = account(**TINY)
-    app.sync(duckdb_warehouse)
+    loaded(**TINY)
     monkeypatch.setenv("DASHLY_DESTINATION", duckdb_warehouse.destination)
 
     ended = CliRunner().invoke(cli, ["verify", "--offline"])
