@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint types imports unit wheel bench clean
+.PHONY: demo test lint types imports unit wheel soak bench clean
 
 demo: $(VENV)/.demo
 	$(BIN)/dashly-sync demo
@@ -25,6 +25,10 @@ unit: $(VENV)/.dev
 
 wheel: $(VENV)/.dev
 	$(BIN)/python tests/wheel/install_and_run.py
+
+# What takes too long for every change: every kill point, every rate window, outages waited through.
+soak: $(VENV)/.dev
+	$(BIN)/pytest -m soak
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m pytest tests/benchmarks -p no:cacheprovider -s -o python_files='bench_*.py'

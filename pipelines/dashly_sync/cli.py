@@ -257,7 +257,7 @@ def state_show(as_json: bool, **flags: Any) -> None:
     """
     import time
 
-    from dashly_sync.state import children_result, lists_result, read_state
+    from dashly_sync.state import children_result, lists_result, read_state, walks_result
     from dashly_warehouse.query import write_result
 
     found = read_state(settings_of(flags), time.time())
@@ -266,6 +266,8 @@ def state_show(as_json: bool, **flags: Any) -> None:
         return
     if found.lists:
         write_result(lists_result(found), "table", sys.stdout)
+    if any(one.coverage.walks for one in found.lists):
+        write_result(walks_result(found), "table", sys.stdout)
     if found.children:
         write_result(children_result(found), "table", sys.stdout)
     click.echo(found.sentence())

@@ -82,7 +82,7 @@ def look_out(probe: Probe, name: str, coverage: Coverage, live: int, spare: int,
     if coverage.newest is None:
         return _whole_list(probe, name, head, spare, now)
     pages, certainty = _head_pages(head, coverage.newest - LISTS[name].look_back_seconds * MICRO)
-    known = f"its head: {pages} page{'' if pages == 1 else 's'}"
+    known = f"head: {pages} page{'' if pages == 1 else 's'}"
     begun = [walk for walk in coverage.gaps if walk.begun]
     if not begun:
         return Outlook(head, pages, pages, 0.0, certainty, known)
@@ -91,7 +91,7 @@ def look_out(probe: Probe, name: str, coverage: Coverage, live: int, spare: int,
         samples = [Sample(head.records, rest)]
     else:
         rest, found, samples = _rest_of(probe, name, begun, spare)
-    because = f"{known}, and {rest:,.0f} {name} that an open walk has still to read"
+    because = f"{known}, open walk: {rest:,.0f} {name} left"
     left = max(float(len(begun)), math.ceil(rest / PAGE_RECORDS))
     return Outlook(head, pages, pages + left, rest, certainty.and_then(found), because, samples)
 

@@ -29,6 +29,7 @@ from dashly_sync.pace import Fit, Pace, fit
 from dashly_sync.probe import Probe, open_probe
 from dashly_sync.settings import Settings
 from dashly_warehouse.query import QueryResult
+from dashly_warehouse.specs import check_name_clash, parse_destination
 
 MOST_REQUESTS = 8
 EVENT_SAMPLES = 3
@@ -149,6 +150,7 @@ def make_plan(
     """
     clock = clock or SystemClock()
     now = clock.now()
+    check_name_clash(parse_destination(settings.destination), settings.dataset_name)
     with open_warehouse(settings) as connection:
         history = read_history(connection, from_microseconds(int((now - RECHECK_AFTER_SECONDS) * MICRO)))
     with open_probe(settings, MOST_REQUESTS, clock) as probe:
@@ -214,9 +216,9 @@ class _Planner:
         average, how = self._average(stream, outlook) if unmet or fresh else (1.0, "")
         backlog, waiting = sum(group.parents * group.pages(average) for group in groups), self._history.waiting(stream)
         parts = (
-            (waiting, f"{waiting:,} in the backlog"),
-            (news, f"{len(news)} that changed"),
-            (unmet, f"{how} each{' for those that no run has seen' if slice_number else ''}"),
+            (waiting, f"{waiting:,} waiting"),
+            (news, f"{len(news)} changed"),
+            (unmet, f"{unmet:,.0f} unseen: {how}" if slice_number else how),
         )
         because = ", ".join(words for holds, words in parts if holds) or "nothing is known to be missing"
         certainty = outlook.certainty.and_then(Certainty.ESTIMATED) if waiting or news or unmet else outlook.certainty
@@ -241,17 +243,17 @@ class _Planner:
         """Returns the requests for a parent's children, and how that is known."""
         if stream == "parts":
             mean = outlook.mean(part_pages)
-            return mean, f"{mean:.2f} requests, by what {_sampled(outlook.samples)} conversations count,"
+            return mean, f"{mean:.2f} each, by {_sampled(outlook.samples)} conversations"
         if not CHILDREN[stream].pages:
-            return 1.0, "1 request"
+            return 1.0, "1 each"
         read = self._history.average_pages.get(stream)
         if read is not None:
-            return read, f"{read:.2f} requests, as those that were read,"
+            return read, f"{read:.2f} each, as those before"
         samples = self._users_here_and_there(outlook)
         counts = [self._probe.event_count(str(user.get("id"))) for user in spread(samples, self._probe.left)]
         seen = [max(1, math.ceil(count / PAGE_RECORDS)) for count in counts if count is not None]
         average = typical(seen)
-        return average, f"{average:.2f} requests, by the events of {len(seen)} users,"
+        return average, f"{average:.2f} each, by the events of {len(seen)} users"
 
     def _users_here_and_there(self, outlook: Outlook) -> list[Sample]:
         """Returns users of the first page, and of one from within a long list: who was here lately may do more."""
@@ -271,7 +273,7 @@ class _Planner:
             read_at = self._history.memory.coverage(name).read_whole_at
             if read_at is not None and self._now - read_at / MICRO >= LIST_SWEEP_EVERY_SECONDS:
                 wanted += math.ceil(self._history.live.get(name, 0) / PAGE_RECORDS)
-        because = f"{wanted:,} requests' worth is due, {allowed:,} are allowed by now" if wanted else "nothing is due"
+        because = f"{wanted:,} due, {allowed:,} allowed by now" if wanted else "nothing is due"
         return Line(RECONCILE, min(allowed, wanted), Certainty.EXACT, because)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
 
 from dashly.client import Allowance, DashlyClient, RetryPolicy
 from dashly.endpoints import LISTS
@@ -138,11 +137,3 @@ def open_probe(settings: Settings, requests: int, clock: Clock | None = None) ->
             ),
             requests,
         )
-
-
-def plain(record: Record, *path: str) -> Any:
-    """Returns what a record holds at a path of keys; None when there is nothing."""
-    value: Any = record
-    for key in path:
-        value = value.get(key) if isinstance(value, Mapping) else None
-    return value

@@ -16,7 +16,7 @@ from dashly.client import check_base_url
 from dashly.endpoints import LISTS
 from dashly.tables import SYNC_PROGRESS
 from dashly.values import from_microseconds
-from dashly_state.coverage import Coverage, Walk
+from dashly_state.coverage import Coverage
 from dashly_state.directory import StateDirectory
 from dashly_state.journal import PageJournal
 from dashly_sync.memory import Memory, open_warehouse, read_memory
@@ -54,10 +54,6 @@ class ListState:
                 for walk in self.coverage.walks
             ],
         }
-
-    def walks(self) -> str:
-        """Returns the open walks in words; empty when there is none."""
-        return "; ".join(_walk_text(walk) for walk in self.coverage.walks)
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,14 +169,6 @@ def _journal_pages(settings: Settings, memory: Memory) -> int | None:
         return journal.count(memory.slice + 1)
 
 
-def _walk_text(walk: Walk) -> str:
-    kind = "sweep" if walk.is_sweep else "walk"
-    if not walk.begun:
-        return f"{kind}, not begun"
-    until = time_text(walk.floor) or "the end"
-    return f"{kind} from {time_text(walk.top)}, {walk.seen:,} records down to {time_text(walk.low)}, until {until}"
-
-
 def time_text(micros: int | None) -> str | None:
     """Returns a position as a time.
 
@@ -204,11 +192,27 @@ def lists_result(state: SavedState) -> QueryResult:
             time_text(one.coverage.newest),
             one.rows,
             time_text(one.coverage.read_whole_at),
-            one.walks() or "none",
+            len(one.coverage.gaps),
         )
         for one in state.lists
     )
     return QueryResult(("list", "watermark", "rows", "read whole", "open walks"), rows)
+
+
+def walks_result(state: SavedState) -> QueryResult:
+    """Returns the open walks, for printing: where each began, how far it has come, where it will end."""
+    rows = (
+        (
+            f"{'sweep' if walk.is_sweep else 'walk'} of {one.name}",
+            time_text(walk.top) or "the head",
+            time_text(walk.low) or "not begun",
+            time_text(walk.floor) or "the end",
+            walk.seen,
+        )
+        for one in state.lists
+        for walk in one.coverage.walks
+    )
+    return QueryResult(("open", "from", "down to", "until", "records"), rows)
 
 
 def children_result(state: SavedState) -> QueryResult:

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from dashly.endpoints import LISTS
+from dashly.errors import DashlyError, SettingsError
 from dashly.tables import TABLES
 from dashly_sync.exits import Exit
 from dashly_sync.memory import Memory, open_warehouse, read_memory
@@ -130,9 +131,11 @@ class Report:
 def verify(settings: Settings, *, offline: bool = False) -> Report:
     """Returns the checks of the settings' warehouse. Costs one request with a token, none when `offline`.
 
+    An API that does not answer is a note: what the warehouse says of itself stands.
+
     Raises:
         WarehouseError: The warehouse cannot be opened.
-        DashlyError: The API does not say how many users it has.
+        SettingsError: The base URL makes no sense.
     """
     with open_warehouse(settings) as connection:
         memory = read_memory(connection)
@@ -218,7 +221,8 @@ def _orphans(connection: Connection, memory: Memory) -> Iterator[Finding]:
     for table, (column, parent) in MAY_LACK_PARENT.items():
         found = count_orphans(connection, table, column, parent) if {table, parent} <= memory.tables else Count(0)
         if found.parents:
-            says = f"of {found.parents:,} {parent} who are not in the list of {parent}; they need not be leads"
+            why = "they need not be leads" if memory.coverage(parent).complete else "it is still being read"
+            says = f"of {found.parents:,} {parent} who are not in the list of {parent}; {why}"
             yield Finding(table, Verdict.NOTE, says, {"rows": found.children, "parents": found.parents}, found.examples)
 
 
@@ -237,8 +241,14 @@ def _duplicates(connection: Connection, _memory: Memory) -> Iterator[Finding]:
 
 
 def _list_total(settings: Settings, memory: Memory, live: int) -> Iterator[Finding]:
-    with open_probe(settings, 2) as probe:
-        look = probe.page("users")
+    try:
+        with open_probe(settings, 2) as probe:
+            look = probe.page("users")
+    except SettingsError:
+        raise
+    except DashlyError as error:
+        yield Finding("users", Verdict.NOTE, f"not compared with the API's list: {error}", {"rows": live})
+        return
     total = None if look is None else look.total
     if look is not None and total is None and look.following is None:
         total = len(look.records)

@@ -104,6 +104,7 @@ def test_no_access_is_said_in_the_record_and_harms_nothing(
     assert ["finished", "failed"] == [row["outcome"] for row in warehouse.rows("sync_runs", order_by="started_at")]
 
 
+@pytest.mark.soak
 def test_an_api_that_is_down_is_asked_again_for_half_a_minute(app: Callable[..., App], tmp_path: Path) -> None:
     """Nobody listens, or a proxy's page comes: exit 3 after six attempts. Both at once, as each waits 31 s."""
     broken = app()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import pytest
 from tests.command_line.conftest import Shell
 
 SENTENCE = (
@@ -12,6 +13,7 @@ SENTENCE = (
 )
 
 
+@pytest.mark.soak
 def test_the_demo_works_and_works_again(shell: Shell) -> None:
     """It leaves one file in the directory and nothing in the home; a second demo goes on in the same file."""
     for environ in ({"DASHLY_AUTH_TOKEN": "app.1.of-a-real-account", "DASHLY_DESTINATION": "nonsense"}, {}):

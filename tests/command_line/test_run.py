@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+import pytest
 from tests.command_line.conftest import App, Shell, equals_golden, rows_of
 from tests.conftest import Warehouse
 from tests.end_to_end.conftest import assert_equal_to_truth
@@ -70,6 +71,7 @@ def test_only_reads_what_is_named_and_the_lists_that_it_needs(app: Callable[...,
     assert truth == {row["id"] for row in warehouse.rows("parts", ["id"])}
 
 
+@pytest.mark.soak
 def test_runs_of_twenty_requests_end_with_what_one_run_brings(
     app: Callable[..., App], shell: Shell, synced: tuple[App, Shell]
 ) -> None:

@@ -97,7 +97,14 @@ def test_the_search_finds_a_token_that_is_there(shell: Shell) -> None:
     assert 5 == len(leaks(shell))
 
 
-@pytest.mark.parametrize("way", ["DASHLY_AUTH_TOKEN", "SOURCES__DASHLY__AUTH_TOKEN", "secrets.toml"])
+@pytest.mark.parametrize(
+    "way",
+    [
+        "DASHLY_AUTH_TOKEN",
+        pytest.param("SOURCES__DASHLY__AUTH_TOKEN", marks=pytest.mark.soak),
+        pytest.param("secrets.toml", marks=pytest.mark.soak),
+    ],
+)
 def test_a_run_that_shows_everything_does_not_show_the_token(way: str, app: Callable[..., App], shell: Shell) -> None:
     """At the highest log levels of ours and of dlt, while every third request fails."""
     served = app(auth_token=TOKEN, users=8, conversations=5, faults=FAILURES)

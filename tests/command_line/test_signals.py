@@ -47,6 +47,7 @@ def test_a_signal_ends_the_run_after_a_clean_commit(
         assert_equal_to_truth(served.simulator, warehouse)
 
 
+@pytest.mark.soak
 def test_a_kill_costs_the_requests_in_flight_at_most(app: Callable[..., App], shell: Shell) -> None:
     """SIGKILL; a run that is started at once goes on from the journal, and the truth comes out."""
     served, warehouse = app(**SLOW), shell.warehouse()

@@ -22,7 +22,7 @@ from dashly_sync.run_log import RunRecord
 from dashly_sync.settings import Settings
 from dashly_sync.signals import StopSignal
 
-SMALL = {"users": 60, "conversations": 45, "events_per_user": 20.0, "parts_per_conversation": 8.0}
+SMALL = {"users": 60, "conversations": 55, "events_per_user": 8.0, "parts_per_conversation": 5.0}
 UNLIMITED = RateLimit(1_000_000, 60.0)
 
 

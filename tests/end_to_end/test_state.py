@@ -23,6 +23,7 @@ from dashly_sync.rewind import reset, rewind
 from dashly_sync.run import lock_name
 from dashly_sync.settings import UsageError
 from dashly_sync.state import read_state
+from dashly_sync.warehouse_pipeline import open_pipeline
 
 TINY = {"users": 20, "conversations": 15, "events_per_user": 20.0, "parts_per_conversation": 8.0}
 WIDE = {"users": 160, "conversations": 110, "events_per_user": 1.0, "parts_per_conversation": 1.0}
@@ -156,6 +157,24 @@ def test_a_rewind_travels_with_the_destination(account: Callable[..., Account], 
     assert to == next(one.coverage.newest for one in shown.lists if one.name == "conversations")
     assert change.requests - 1 <= app.cost() - 2 <= change.requests
     assert_equal_to_truth(app.simulator, warehouse, *CHILD_TABLES)
+
+
+def test_a_change_that_dies_before_it_is_loaded_is_ended_by_the_next_run(
+    loaded: Callable[..., Account], duckdb_warehouse: Warehouse
+) -> None:
+    """The state is in a package by then: it waits on this machine, and the next run loads it first."""
+    app = loaded(LISTS, **WIDE)
+    settings = app.settings(duckdb_warehouse)
+    pipeline, _ = open_pipeline(settings, StateDirectory(app.state_dir))
+    pipeline.sync_destination()
+    with pipeline.managed_state(extract_state=True) as state:
+        for known in state["sources"]["dashly"]["resources"].values():
+            known.pop("coverage", None)
+    assert pipeline.has_pending_data
+
+    app.sync(duckdb_warehouse, LISTS)
+
+    assert 4 + 3 == app.cost()
 
 
 def test_nothing_to_rewind(loaded: Callable[..., Account], duckdb_warehouse: Warehouse) -> None:

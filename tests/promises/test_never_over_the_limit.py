@@ -178,7 +178,9 @@ def read_side_by_side(*cells: dict[str, Any], **plan: Any) -> list[dict[str, Any
     return outcomes
 
 
-@pytest.mark.parametrize("window", WINDOWS)
+@pytest.mark.parametrize(
+    "window", ["sliding", *(pytest.param(other, marks=pytest.mark.soak) for other in WINDOWS if other != "sliding")]
+)
 def test_readers_side_by_side_use_the_budget_evenly_and_are_never_refused(window: str) -> None:
     """Nine servers at once: three latencies, each with one reader, with two and with four."""
     outcomes = read_side_by_side(

@@ -15,7 +15,7 @@ from tests.end_to_end.conftest import Account, account, assert_equal_to_truth
 
 __all__ = ["account"]
 
-TINY = {"users": 9, "conversations": 7, "events_per_user": 25.0, "parts_per_conversation": 6.0}
+TINY = {"users": 3, "conversations": 3, "events_per_user": 25.0, "parts_per_conversation": 6.0}
 PROGRAM = Path(__file__).parent / "programs" / "forking_runs.py"
 
 
@@ -54,12 +54,14 @@ def runs(account: Callable[..., Account], warehouse: Warehouse) -> Iterator[Runs
     found.close()
 
 
-def test_sigkill_at_every_request_in_turn(runs: Runs, tmp_path: Path) -> None:
+@pytest.mark.parametrize("every", [4, pytest.param(1, marks=pytest.mark.soak)])
+def test_sigkill_at_every_request_in_turn(every: int, runs: Runs, tmp_path: Path) -> None:
     """Killed around request 1, 2, 3, … of a first load: the next run pays for the rest, and for one request twice."""
     app, kind = runs.app, runs.warehouse.kind
     floor = app.simulator.floor_requests()
     repeated = []
-    for at in range(1, floor + 1):
+    points = range(every, floor + 1, every)
+    for at in points:
         place = _place(runs.warehouse, tmp_path, at)
         app.cost()
         assert "signal 9" == runs.sync(f"state {at}", place.destination, kill_at=at, when=("after", "before")[at % 2])
@@ -69,9 +71,10 @@ def test_sigkill_at_every_request_in_turn(runs: Runs, tmp_path: Path) -> None:
         _drop(place)
 
     # killed before it was sent, a request is not paid at all; killed after it was answered, it is paid twice
-    assert [(1, 0)[at % 2] for at in range(1, floor + 1)] == repeated, kind
+    assert [(1, 0)[at % 2] for at in points] == repeated, kind
 
 
+@pytest.mark.soak
 def test_sigkill_at_random_instants_during_load(runs: Runs, tmp_path: Path) -> None:
     """Killed again and again wherever it is, also while it loads: it gets there, equal to the truth."""
     app, rng = runs.app, random.Random(7)
