@@ -173,6 +173,11 @@ def _plain(value: Any, is_json: bool) -> Any:
 @pytest.fixture(params=["duckdb", "postgres"])
 def warehouse(request: pytest.FixtureRequest, tmp_path: Path) -> Warehouse:
     """An empty warehouse, once of each kind."""
+    return make_warehouse(request, tmp_path)
+
+
+def make_warehouse(request: pytest.FixtureRequest, tmp_path: Path) -> Warehouse:
+    """An empty warehouse of the kind that the fixture's parameter names."""
     if request.param == "duckdb":
         file = tmp_path / "warehouse.duckdb"
         return Warehouse("duckdb", f"duckdb:///{file}", "dashly", str(file))

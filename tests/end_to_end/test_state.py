@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from tests.conftest import Warehouse
+from tests.conftest import Warehouse, make_warehouse
 from tests.end_to_end.conftest import Account, assert_equal_to_truth
 
 from dashly_state.directory import StateDirectory
@@ -31,6 +31,12 @@ LISTS = ("users", "conversations")
 CHILD_TABLES = ("events", "event_types", "parts", "part_attachments", "admins", "channels")
 AGAIN = 4
 """What a run that finds nothing new costs; 2 with the lists alone."""
+
+
+@pytest.fixture(params=["duckdb", pytest.param("postgres", marks=pytest.mark.soak)])
+def warehouse(request: pytest.FixtureRequest, tmp_path: Path) -> Warehouse:
+    """DuckDB for every change; Postgres too in the soak."""
+    return make_warehouse(request, tmp_path)
 
 
 def now(app: Account) -> float:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from tests.conftest import Warehouse
+from tests.conftest import Warehouse, make_warehouse
 from tests.end_to_end.conftest import Account
 
 from dashly_sync.cli import cli
@@ -17,6 +18,12 @@ from dashly_sync.exits import Exit
 from dashly_sync.verify import Finding, Report, Verdict, verify
 
 TINY = {"users": 20, "conversations": 15, "events_per_user": 20.0, "parts_per_conversation": 8.0}
+
+
+@pytest.fixture(params=["duckdb", pytest.param("postgres", marks=pytest.mark.soak)])
+def warehouse(request: pytest.FixtureRequest, tmp_path: Path) -> Warehouse:
+    """DuckDB for every change; Postgres too in the soak."""
+    return make_warehouse(request, tmp_path)
 
 
 def found(report: Report, check: str, *verdicts: Verdict) -> list[Finding]:
