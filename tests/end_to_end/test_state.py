@@ -132,6 +132,7 @@ def app_singles(app: Account) -> list[str]:
     return [row["id"] for row in app.simulator.truth.rows("conversations") if row["parts_count"] == 1]
 
 
+@pytest.mark.soak
 def test_rewinding_while_a_walk_is_open_reads_nothing_twice(
     account: Callable[..., Account], duckdb_warehouse: Warehouse
 ) -> None:
@@ -148,6 +149,7 @@ def test_rewinding_while_a_walk_is_open_reads_nothing_twice(
     assert_equal_to_truth(app.simulator, duckdb_warehouse, *CHILD_TABLES)
 
 
+@pytest.mark.soak
 def test_a_rewind_travels_with_the_destination(account: Callable[..., Account], warehouse: Warehouse) -> None:
     """The working directory is lost right after: the next machine reads the list again all the same."""
     app = account(**WIDE)
@@ -165,6 +167,7 @@ def test_a_rewind_travels_with_the_destination(account: Callable[..., Account], 
     assert_equal_to_truth(app.simulator, warehouse, *CHILD_TABLES)
 
 
+@pytest.mark.soak
 def test_a_change_that_dies_before_it_is_loaded_is_ended_by_the_next_run(
     loaded: Callable[..., Account], duckdb_warehouse: Warehouse
 ) -> None:
@@ -183,6 +186,7 @@ def test_a_change_that_dies_before_it_is_loaded_is_ended_by_the_next_run(
     assert 4 + 3 == app.cost()
 
 
+@pytest.mark.soak
 def test_nothing_to_rewind(loaded: Callable[..., Account], duckdb_warehouse: Warehouse) -> None:
     app = loaded(**TINY)
     settings = app.settings(duckdb_warehouse)
@@ -219,6 +223,7 @@ def test_a_reset_reads_everything_again(account: Callable[..., Account], warehou
     assert_equal_to_truth(app.simulator, warehouse)
 
 
+@pytest.mark.soak
 def test_resources_are_reset_one_by_one(loaded: Callable[..., Account], duckdb_warehouse: Warehouse) -> None:
     """A list, and the children of both lists: each reads its own rows again, for what was announced together."""
     app = loaded(**TINY)

@@ -122,6 +122,7 @@ def test_damage_is_a_defect(
     assert "`dashly-sync run --full`" in report.sentence()
 
 
+@pytest.mark.soak
 def test_a_full_run_mends_lost_rows(loaded: Callable[..., Account], duckdb_warehouse: Warehouse) -> None:
     """The mend that the closing sentence names is one."""
     app = loaded(**TINY)
@@ -143,6 +144,7 @@ def test_parents_that_nothing_is_known_of(loaded: Callable[..., Account], duckdb
     assert (15, "without a row in sync_progress" in unknown.says) == (unknown.numbers["parents"], True)
 
 
+@pytest.mark.soak
 def test_life_leaves_nothing_that_looks_like_damage(
     loaded: Callable[..., Account], duckdb_warehouse: Warehouse
 ) -> None:
