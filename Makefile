@@ -8,8 +8,7 @@ BIN := $(VENV)/bin
 demo: $(VENV)/.demo
 	$(BIN)/dashly-sync demo
 
-test: lint types imports
-	$(MAKE) -j2 unit wheel
+test: lint types imports unit wheel
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
