@@ -1,12 +1,17 @@
 """Whether a destination works, found out by trying it for real and leaving nothing behind."""
 
 import tempfile
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from dashly_warehouse.connections import Connection, connect
 from dashly_warehouse.errors import DestinationUnavailable
 from dashly_warehouse.failures import database_failure, duckdb_failure
 from dashly_warehouse.specs import DestinationSpec, check_dataset_name, check_name_clash
+
+_HEADERS_BYTES = 3 * 4096
+"""Of a DuckDB file, https://duckdb.org/docs/stable/internals/storage."""
 
 _RIGHTS = """
 select current_user, current_database(),
@@ -23,9 +28,9 @@ select current_user, current_database(),
 def check_destination(spec: DestinationSpec, dataset: str) -> None:
     """Nothing, when a sync into `dataset` of this destination could load now.
 
-    DuckDB: opens the file for writing and makes the schema in a transaction that it rolls back; where there is no file
-    yet, tries to make one beside it. Postgres: logs in and asks for the rights on the dataset and on its `_staging`
-    twin, where dlt prepares merges. Any other: lets dlt open it.
+    DuckDB: removes a file that was only begun, opens the file for writing and makes the schema in a transaction that it
+    rolls back; where there is no file yet, tries to make one beside it. Postgres: logs in and asks for the rights on
+    the dataset and on its `_staging` twin, where dlt prepares merges. Any other: lets dlt open it.
 
     Raises:
         DestinationConfigError: The destination or dataset cannot work as they are named.
@@ -43,6 +48,8 @@ def check_destination(spec: DestinationSpec, dataset: str) -> None:
 
 def _check_duckdb(spec: DestinationSpec, dataset: str) -> None:
     path = spec.path
+    if path is not None:
+        _remove_beginning(path)
     if path is not None and not path.exists():
         try:
             tempfile.TemporaryFile(dir=path.parent).close()
@@ -56,6 +63,18 @@ def _check_duckdb(spec: DestinationSpec, dataset: str) -> None:
             connection.execute("rollback")
         except Exception as error:  # duckdb's own class: importing it here costs every other destination 50 ms
             raise database_failure(error, spec) from None
+
+
+def _remove_beginning(path: Path) -> None:
+    """Removes what a full disk, or a kill, has left of a DuckDB file that was about to be made.
+
+    DuckDB writes three headers of 4 kB before anything else. With one or two of them, or with none, it refuses to open
+    the file ever after, and nothing was in it yet.
+    """
+    with suppress(OSError):
+        content = path.read_bytes() if path.stat().st_size < _HEADERS_BYTES else None
+        if content is not None and (not content or content[8:12] == b"DUCK"):
+            path.unlink()
 
 
 def _unwritable(spec: DestinationSpec, error: OSError) -> DestinationUnavailable:

@@ -1,5 +1,6 @@
 """One small interface to every warehouse, without dlt where it can be: `import dlt` costs 0.4 to 0.9 s."""
 
+import itertools
 import re
 import tempfile
 import time
@@ -7,17 +8,25 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from dashly_warehouse.errors import DestinationUnavailable
 from dashly_warehouse.failures import database_failure, duckdb_failure, is_held
 from dashly_warehouse.specs import DestinationSpec
+
+if TYPE_CHECKING:
+    from pyarrow import RecordBatchReader
 
 Row = tuple[Any, ...]
 
 # A running sync holds the DuckDB file only while it loads, 0.1 to 1 s a slice.
 WAIT_SECONDS = 5.0
 CONNECT_TIMEOUT_SECONDS = 10
+
+_WRITERS = frozenset({"COPY", "COPY_DATABASE", "EXPORT", "ATTACH", "PREPARE"})
+"""Statements of DuckDB that write elsewhere, or let the next one do it."""
+_HUGE = frozenset({"HUGEINT", "UHUGEINT"})
+_COPIES = re.compile(r"(\s|--[^\n]*\n|/\*.*?\*/)*copy\b", re.IGNORECASE | re.DOTALL)
 
 # What Postgres accepts after DECLARE … CURSOR FOR
 _CAN_STREAM = re.compile(r"\s*\(?\s*(select|with|values|table)\b", re.IGNORECASE)
@@ -50,6 +59,14 @@ class Connection(ABC):
     @abstractmethod
     def fetch(self, count: int) -> list[Row]:
         """The next rows of the last statement, at most `count`; an empty list at the end."""
+
+    @abstractmethod
+    def arrow(self, sql: str, count: int) -> "RecordBatchReader":
+        """The answer to a statement in batches of `count` rows at most, each column of the type that it has there."""
+
+    def writes_files(self, sql: str) -> bool:
+        """Whether the SQL would write to a file of the server or of this machine, which a read-only session allows."""
+        return _COPIES.match(sql) is not None
 
     @abstractmethod
     def close(self) -> None:
@@ -117,6 +134,7 @@ class DuckDbConnection(Connection):
         super().__init__(dataset)
         self._connection = _open_duckdb(spec, read_only, wait_seconds, sleep)
         self._connection.execute("set timezone = 'UTC'")
+        self._connection.execute("set enable_progress_bar = false")  # DuckDB draws it on stdout, into the answer
         known = "select 1 from information_schema.schemata where schema_name = ? and catalog_name = current_database()"
         if self._connection.execute(known, [dataset]).fetchone():
             self._connection.execute(f"set schema = '{dataset}'")
@@ -134,6 +152,25 @@ class DuckDbConnection(Connection):
     def fetch(self, count: int) -> list[Row]:
         """See `Connection.fetch`."""
         return list(self._connection.fetchmany(count))
+
+    def arrow(self, sql: str, count: int) -> "RecordBatchReader":
+        """See `Connection.arrow`. `execute` would hold the whole answer in memory twice."""
+        relation = self._connection.sql(sql)
+        if relation is None:
+            raise ValueError("this statement has no answer to write")
+        return _doubles_for_huge_integers(relation).to_arrow_reader(count)
+
+    def writes_files(self, sql: str) -> bool:
+        """See `Connection.writes_files`; with what else DuckDB does outside its file, behind `explain analyze` too."""
+        import duckdb
+
+        try:
+            statements = duckdb.extract_statements(sql)
+        except duckdb.Error:
+            return False  # it cannot be run either, and says why when it is
+        words = set(re.findall(r"\w+", sql.lower()))
+        explained = any(one.type == duckdb.StatementType.EXPLAIN for one in statements)
+        return any(one.type.name in _WRITERS for one in statements) or (explained and {"analyze", "copy"} <= words)
 
     def close(self) -> None:
         """See `Connection.close`."""
@@ -176,6 +213,15 @@ class PostgresConnection(Connection):
         """See `Connection.fetch`."""
         first, self._first = self._first, []
         return [*first, *self._cursor.fetchmany(count - len(first))]
+
+    def arrow(self, sql: str, count: int) -> "RecordBatchReader":
+        """See `Connection.arrow`."""
+        from dashly_warehouse.arrow_rows import reader, schema_of
+
+        self.run(sql, stream=True)
+        if not self.columns:
+            raise ValueError("this statement has no answer to write")
+        return reader(schema_of(self._cursor.description), lambda: self.fetch(count))
 
     def close(self) -> None:
         """See `Connection.close`."""
@@ -221,6 +267,17 @@ class DltConnection(Connection):
         """See `Connection.fetch`."""
         return list(self._cursor.fetchmany(count))
 
+    def arrow(self, sql: str, count: int) -> "RecordBatchReader":
+        """See `Connection.arrow`. dlt's cursor knows how; the first rows tell the types."""
+        import pyarrow
+
+        self.run(sql)
+        tables = self._cursor.iter_arrow(count)
+        first = next(tables, pyarrow.table({name: [] for name in self.columns}))
+        rest = (table.cast(first.schema) for table in tables)
+        batches = (batch for table in itertools.chain([first], rest) for batch in table.to_batches())
+        return pyarrow.RecordBatchReader.from_batches(first.schema, batches)
+
     def close(self) -> None:
         """See `Connection.close`."""
         self._release()
@@ -250,6 +307,17 @@ def _open_duckdb(
                 raise database_failure(error, spec) from None
         sleep(pause)
         waited, pause = waited + pause, min(pause * 2, 1.0)
+
+
+def _doubles_for_huge_integers(relation: Any) -> Any:
+    """The answer with sums of integers as doubles, as DuckDB itself writes them to Parquet; to Arrow, as decimals."""
+    if not _HUGE.intersection(map(str, relation.types)):
+        return relation
+    columns = []
+    for number, (name, kind) in enumerate(zip(relation.columns, map(str, relation.types), strict=True), start=1):
+        quoted = '"' + name.replace('"', '""') + '"'
+        columns.append(f"#{number}{'::double' if kind in _HUGE else ''} as {quoted}")  # two may have the same name
+    return relation.project(", ".join(columns))
 
 
 def _check_header(path: Path, spec: DestinationSpec) -> None:

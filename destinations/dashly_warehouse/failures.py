@@ -1,14 +1,18 @@
-"""What a database or dlt says when it fails, turned into a cause and a mend. Pure: it opens nothing."""
+"""What a database or dlt says when it fails, turned into a cause and a mend. It opens nothing."""
 
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from dashly_state.disk import room
 from dashly_warehouse.errors import DestinationConfigError, DestinationError, DestinationUnavailable
 from dashly_warehouse.specs import DestinationSpec
 
 # How exceptions refer to the one they wrap: PipelineStepFailed, LoadClientJob*, DestinationConnectionError, Database*.
 _INNER = ("exception", "client_exception", "inner_exc", "dbapi_exception", "__cause__")
+
+_DISK_FULL = "53100"
+"""SQLSTATE of Postgres, https://www.postgresql.org/docs/current/errcodes-appendix.html."""
 
 _NOT_LOST = "What was fetched is kept, the next run continues"
 
@@ -48,7 +52,16 @@ _DUCKDB_CAUSES: tuple[tuple[str, str, str], ...] = (
         "the DuckDB file {where} cannot be written",
         "Give this user the right to write the file and its directory {folder}, or name another file",
     ),
-    (r"No space left|disk full", "the disk of {where} is full", "Make room. " + _NOT_LOST),
+    (
+        r"No space left|disk full|disk quota|File too large",
+        "there is no room for {where}, {room}",
+        "Make room on its disk and run again, or name a file elsewhere. " + _NOT_LOST,
+    ),
+    (
+        r"Could not read enough bytes",
+        "{where} is cut off: it was copied in part, or its disk was full",
+        "Put a backup in its place, or move it away to start over",
+    ),
 )
 
 _POSTGRES_CAUSES: tuple[tuple[str, str, str], ...] = (
@@ -113,7 +126,11 @@ _POSTGRES_CAUSES: tuple[tuple[str, str, str], ...] = (
         "the user of {where} may not write to this dataset",
         "GRANT CREATE ON DATABASE … TO …, as `dashly-sync check` spells out",
     ),
-    (r"could not extend file|No space left", "the disk of {where} is full", "Make room. " + _NOT_LOST),
+    (
+        r"could not extend file|could not write to file|No space left|SQLSTATE 53100",
+        "the disk of {where} is full",
+        "Make room on the server and run again. " + _NOT_LOST,
+    ),
     (
         r"server closed the connection|connection already closed|terminating connection|Connection reset|SSL SYSCALL",
         "{where} broke the connection off",
@@ -156,6 +173,8 @@ def database_failure(error: BaseException, spec: DestinationSpec) -> Destination
             f"DESTINATION__{spec.display.upper()}__CREDENTIALS",
         )
     text = str(error)
+    if getattr(error, "pgcode", None) == _DISK_FULL:
+        text += "\nSQLSTATE 53100"  # said by every server, whatever its language
     known = duckdb_failure(text, spec) if _is_duckdb(error) else postgres_failure(text, spec)
     if known is None and _is_connection_fault(error):
         return DestinationUnavailable(f"{spec.display}: {first_line(spec.scrub(text))}", "Run `dashly-sync check`")
@@ -170,7 +189,7 @@ def explain_failure(error: BaseException, spec: DestinationSpec) -> DestinationE
     Returns:
         None when the failure has nothing to do with the destination: the API, a bug, a signal.
     """
-    chain = list(_chain(error))
+    chain = list(causes(error))
     for one in chain:
         if isinstance(one, DestinationError):
             return one
@@ -197,11 +216,12 @@ def first_line(text: str) -> str:
 def _match(causes: tuple[tuple[str, str, str], ...], text: str, where: str, folder: str) -> tuple[str, str] | None:
     for pattern, message, mend in causes:
         if re.search(pattern, text, re.IGNORECASE):
-            return message.format(where=where, folder=folder), mend.format(where=where, folder=folder)
+            free = room(Path(folder)) if "{room}" in message else ""
+            return message.format(where=where, room=free), mend.format(where=where, folder=folder)
     return None
 
 
-def _chain(error: BaseException) -> Iterator[BaseException]:
+def causes(error: BaseException) -> Iterator[BaseException]:
     """`error` and every exception that it wraps or came from, outermost first, each once."""
     queue, seen = [error], set[int]()
     while queue:

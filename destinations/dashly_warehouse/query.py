@@ -58,10 +58,11 @@ def run_query(connection: Connection, sql: str) -> QueryResult:
     Raises:
         QueryError: The database refuses it. Rows that fail later raise it while they are taken.
     """
+    check_reads_only(connection, sql)
     try:
         connection.run(sql.strip().rstrip(";"), stream=True)
     except Exception as error:  # the drivers' classes, without importing the driver that is not used
-        raise _query_error(error, connection) from None
+        raise query_error(error, connection) from None
     return QueryResult(connection.columns, _rows(connection), connection.json_columns)
 
 
@@ -87,15 +88,29 @@ def write_result(result: QueryResult, format: Format, stream: TextIO, max_rows: 
     return write(result, stream, max_rows)
 
 
+def check_reads_only(connection: Connection, sql: str) -> None:
+    """Nothing, when the statement asks; the warehouse refuses to be changed, but DuckDB writes files all the same.
+
+    Raises:
+        QueryError: It copies, exports or attaches.
+    """
+    if connection.writes_files(sql):
+        raise QueryError(
+            "`query` only reads, and this writes a file or opens another database",
+            "--output FILE writes the answer to a file, as --format parquet, csv or json",
+        )
+
+
 def _rows(connection: Connection) -> Iterator[Row]:
     try:
         while connection.columns and (chunk := connection.fetch(CHUNK_ROWS)):
             yield from chunk
     except Exception as error:  # see run_query
-        raise _query_error(error, connection) from None
+        raise query_error(error, connection) from None
 
 
-def _query_error(error: Exception, connection: Connection) -> QueryError:
+def query_error(error: Exception, connection: Connection) -> QueryError:
+    """What the database said about the SQL of a person, with the mend."""
     text = str(error)
     unknown = _UNKNOWN_TABLE.search(text)
     if unknown:
@@ -129,7 +144,7 @@ def _write_csv(result: QueryResult, stream: TextIO, max_rows: int | None) -> int
 
 
 def _write_json(result: QueryResult, stream: TextIO, max_rows: int | None) -> int:
-    names = [json.dumps(name, ensure_ascii=False) for name in _distinct(result.columns)]
+    names = [json.dumps(name, ensure_ascii=False) for name in distinct(result.columns)]
     stream.write("[")
     count = 0
     for row in islice(result.rows, max_rows):
@@ -268,10 +283,10 @@ def _utc(value: datetime) -> datetime:
     return value.astimezone(UTC) if value.tzinfo else value
 
 
-def _distinct(names: Sequence[str]) -> list[str]:
+def distinct(names: Sequence[str]) -> list[str]:
     """Names of which none repeats, for an object must not have a key twice.
 
-    >>> _distinct(["id", "name", "id"])
+    >>> distinct(["id", "name", "id"])
     ['id', 'name', 'id_2']
     """
     found: list[str] = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from dashly import DashlyClient
 from dashly.client import RetryPolicy
@@ -12,9 +13,12 @@ from dashly.errors import AccessError, RecordForbidden
 from dashly.paging import is_offset, next_token, page_params, records_in
 from dashly_state.budget import RequestBudget
 from dashly_state.directory import StateDirectory
+from dashly_state.disk import room
 from dashly_sync.exits import Exit, exit_for
+from dashly_sync.masking import masks_of
 from dashly_sync.settings import Settings
 from dashly_warehouse.destinations import check_destination
+from dashly_warehouse.snapshot import check_snapshot
 from dashly_warehouse.specs import parse_destination
 
 
@@ -40,6 +44,8 @@ def check_all(settings: Settings) -> Iterator[Verdict]:
         ("destination", _destination),
         ("token and app", _users),
         ("conversations", _conversations),
+        *((("masks", _masks),) if settings.mask else ()),
+        *((("snapshot", _snapshot),) if settings.snapshot else ()),
     )
     for subject, look in looks:
         try:
@@ -74,6 +80,17 @@ def _users(settings: Settings) -> str:
 def _conversations(settings: Settings) -> str:
     found, token = _first_page(settings, "conversations")
     return f"{found} on the first page, {'more' if token else 'none'} behind it"
+
+
+def _masks(settings: Settings) -> str:
+    masks = masks_of(settings)
+    return f"{settings.mask}, fingerprint {masks.fingerprint}" if masks else "none"
+
+
+def _snapshot(settings: Settings) -> str:
+    target = settings.snapshot or Path()
+    check_snapshot(parse_destination(settings.destination), settings.dataset_name, target)
+    return f"{target}, {room(target)}"
 
 
 def _first_page(settings: Settings, resource: str) -> tuple[int, str | None]:

@@ -52,7 +52,9 @@ def with_settings(*keys: str) -> Callable[[Command], Command]:
                     if setting.default
                     else f" [{setting.environment}]"
                 )
-                command = click.option(setting.flag, setting.key, help=setting.help + default)(command)
+                command = click.option(
+                    setting.flag, setting.key, help=setting.help + default, multiple=setting.repeatable
+                )(command)
         return command
 
     return decorate
@@ -153,19 +155,26 @@ def check(**flags: Any) -> None:
 
 
 @cli.command()
-@with_settings("destination", "dataset_name", "rate_limit", "state_dir")
+@with_settings("destination", "dataset_name", "rate_limit", "reconcile_share", "state_dir")
 @click.option("--json", "as_json", is_flag=True, help="Print the status as JSON")
-def status(**flags: Any) -> None:
-    """Show freshness, backlog, request budget and the last runs. Costs no request.
+@click.option("--html", type=click.Path(path_type=Path), help="Draw it, too: one page in this file that needs no other")
+def status(html: Path | None, **flags: Any) -> None:
+    """Show freshness, backlog, request budget, the last runs, and how soon all is read again. Costs no request.
 
     \b
     dashly-sync status --to duckdb:///dashly_warehouse.duckdb
+    dashly-sync status --html status.html
     """
     as_json = flags.pop("as_json")
     from dashly_sync.status import read_status, runs_result, tables_result
     from dashly_warehouse.query import write_result
 
-    found = read_status(settings_of(flags))
+    settings = settings_of(flags)
+    found = read_status(settings)
+    if html is not None:
+        from dashly_sync.status_page import write_page
+
+        write_page(found, settings, html)
     if as_json:
         click.echo(json.dumps(found.to_json(), ensure_ascii=False))
         return
@@ -174,6 +183,8 @@ def status(**flags: Any) -> None:
         write_result(runs_result(found), "table", sys.stdout)
     if found.budget is not None:
         click.echo(f"Request budget: {found.budget.started} of {found.budget.limit} used.")
+    if found.recheck is not None:
+        click.echo(found.recheck.sentence(found.read_at))
     click.echo(found.sentence())
 
 
@@ -328,22 +339,29 @@ def state_reset(resource: str | None, dry_run: bool, yes: bool, as_json: bool, *
 @cli.command()
 @click.argument("sql")
 @with_settings("destination", "dataset_name")
-@click.option("--format", "shape", type=click.Choice(["table", "json", "csv"]), default="table", show_default=True)
-@click.option("--max-rows", type=click.IntRange(min=1), help="Print so many rows at most; a table prints 50")
-def query(sql: str, shape: Any, max_rows: int | None, **flags: Any) -> None:
-    """Ask the warehouse; nothing can be changed.
+@click.option(
+    "--format",
+    "shape",
+    type=click.Choice(["table", "json", "csv", "parquet"]),
+    help="By default what the name of --output ends in, a table otherwise",
+)
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), help="Write to this file, which is replaced when all is written"
+)
+@click.option("--max-rows", type=click.IntRange(min=1), help="Write so many rows at most; a table shows 50")
+def query(sql: str, shape: Any, output: Path | None, max_rows: int | None, **flags: Any) -> None:
+    """Ask the warehouse; nothing can be changed, nor any file written but --output.
 
     \b
     dashly-sync query "select name, count(*) from events group by name"
     dashly-sync query "select * from users" --format csv > users.csv
+    dashly-sync query "select * from conversation_metrics" --output conversations.parquet
     """
-    from dashly_warehouse.connections import connect
-    from dashly_warehouse.query import run_query, write_result
-    from dashly_warehouse.specs import parse_destination
+    from dashly_sync.answers import answer
 
-    settings = settings_of(flags)
-    with connect(parse_destination(settings.destination), settings.dataset_name) as warehouse:
-        write_result(run_query(warehouse, sql), shape, sys.stdout, max_rows)
+    count = answer(settings_of(flags), sql, shape, output, max_rows, sys.stdout)
+    if output is not None:
+        click.echo(f"{count:,} {'row' if count == 1 else 'rows'} in {output}", err=True)
 
 
 @cli.command()

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from dashly.endpoints import CHILDREN, LISTS, SNAPSHOTS, TOLD, told_by_conversation
-from dashly.paging import PAGE_RECORDS, is_offset
+from dashly.paging import PAGE_RECORDS, is_offset, sweep_requests
 from dashly.reconcile import LIST_SWEEP_EVERY_SECONDS, RECHECK_AFTER_SECONDS
 from dashly.records import Record
 from dashly.values import MICRO, from_microseconds
@@ -270,9 +270,9 @@ class _Planner:
         allowed = self._history.memory.allowance(self._settings.reconcile_share, self._settings.rate_limit, self._now)
         wanted = sum(pages for stream, pages in self._history.unchecked.items() if stream in self._selected)
         for name in self._outlooks:
-            read_at = self._history.memory.coverage(name).read_whole_at
-            if read_at is not None and self._now - read_at / MICRO >= LIST_SWEEP_EVERY_SECONDS:
-                wanted += math.ceil(self._history.live.get(name, 0) / PAGE_RECORDS)
+            known = self._history.memory.coverage(name)
+            if known.read_whole_at is not None and self._now - known.read_whole_at / MICRO >= LIST_SWEEP_EVERY_SECONDS:
+                wanted += sweep_requests(self._history.live.get(name, 0), shifted=known.shift_next)
         because = f"{wanted:,} due, {allowed:,} allowed by now" if wanted else "nothing is due"
         return Line(RECONCILE, min(allowed, wanted), Certainty.EXACT, because)
 

@@ -24,6 +24,7 @@ from dashly_state.coverage import Coverage, Walk
 from dashly_state.directory import StateDirectory
 from dashly_state.lock import RunLock
 from dashly_sync.history import pages_to_read
+from dashly_sync.masking import drop_other_packages, masks_of
 from dashly_sync.memory import SOURCE, Memory, open_warehouse, read_memory
 from dashly_sync.run import lock_name
 from dashly_sync.settings import Settings, UsageError
@@ -260,6 +261,7 @@ def _locked_pipeline(settings: Settings, command: str) -> Iterator[dlt.Pipeline]
         pipeline, spec = open_pipeline(settings, directory)
         check_destination(spec, settings.dataset_name)
         try:
+            drop_other_packages(pipeline, masks_of(settings))
             if pipeline.has_pending_data:
                 pipeline.run()
             take_up_state(pipeline, spec.display)

@@ -1,12 +1,15 @@
-"""One run: slice after slice of about a minute, each fetched, loaded and committed before the next begins.
+"""One run: slice after slice, each fetched, loaded and committed before the next begins.
 
 dlt commits rows and state together when a load package is done, and throws a failed extraction away whole. So a run is
-a loop of short ones, and the load happens while the request budget refills.
+a loop of short ones, and the load happens while the request budget refills. The first slice takes a minute; while there
+is more to read than fits, each takes twice as long as the one before, up to ten minutes: a load has a price of its own,
+whatever it holds.
 """
 
 from __future__ import annotations
 
 import hashlib
+import math
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,6 +25,9 @@ from dashly_state.budget import RequestBudget
 from dashly_state.clock import Clock, SystemClock
 from dashly_state.directory import StateDirectory
 from dashly_state.lock import RunLock
+from dashly_sync.local_failures import explain_local_failure, local_failures_explained
+from dashly_sync.masking import drop_other_packages, masks_notice, masks_of
+from dashly_sync.publishing import Publisher
 from dashly_sync.run_log import RUNNING, TABLE, RunRecord, add_run_table
 from dashly_sync.settings import Settings
 from dashly_sync.signals import StopSignal
@@ -30,8 +36,11 @@ from dashly_warehouse.destinations import check_destination, explain_failure, lo
 from dashly_warehouse.keys import ensure_keys, prune_dlt_history
 from dashly_warehouse.settle import settle
 from dashly_warehouse.specs import DestinationSpec
+from dashly_warehouse.views import ensure_views
 
 SLICE_SECONDS = 60.0
+MOST_TIMES_LONGER = 10
+"""A slice takes ten minutes at most, so what is new waits no longer for its commit."""
 PRUNE_EVERY_SLICES = 25
 CHILDREN = {"users": ("events", "user_details"), "conversations": ("parts",)}
 
@@ -82,6 +91,8 @@ class Run:
         self._session = session
         self._settings, self._limits, self._stop, self._watch = settings, limits, stop, watch
         self._clock = clock or SystemClock()
+        self._masks = masks_of(settings)
+        self._publisher = Publisher(settings, self._clock)
         self._directory = StateDirectory(settings.state_dir)
         self._ends_at: float | None = None
         self.record = RunRecord(uuid.uuid4().hex, datetime.fromtimestamp(self._clock.now(), UTC))
@@ -97,7 +108,8 @@ class Run:
         if self._limits.max_seconds is not None:
             self._ends_at = self._clock.monotonic() + self._limits.max_seconds
         settings = self._settings
-        pipeline, spec = open_pipeline(settings, self._directory)
+        with local_failures_explained(self._directory.root):
+            pipeline, spec = open_pipeline(settings, self._directory)
         budget_path = self._directory.budget_path
         with (
             RequestBudget(budget_path, settings.auth_token, settings.rate_limit, self._clock) as budget,
@@ -109,7 +121,7 @@ class Run:
             try:
                 self._sync(client, pipeline, spec)
             except Exception as error:
-                known = explain_failure(error, spec)
+                known = explain_failure(error, spec) or explain_local_failure(error, self._directory.root)
                 if known is None:
                     raise
                 raise known from None
@@ -130,33 +142,43 @@ class Run:
         return client
 
     def _sync(self, client: DashlyClient, pipeline: dlt.Pipeline, spec: DestinationSpec) -> None:
-        file_format: Any = loader_file_format(spec)
+        drop_other_packages(pipeline, self._masks)
         if pipeline.has_pending_data:
             pipeline.run()
-        notice = take_up_state(pipeline, spec.display)
-        if notice is not None:
-            self.record.notices.append(notice)
+        found = take_up_state(pipeline, spec.display), masks_notice(pipeline, self._masks, full=self._limits.full)
+        self.record.notices += [notice for notice in found if notice is not None]
         full = int(self._clock.now() * 1_000_000) if self._limits.full else None
-        reader = Reader(client, self._limits.since, self._settings.reconcile_share, full)
+        settings, since = self._settings, self._limits.since
+        reader = Reader(client, since, settings.reconcile_share, full, self._masks, settings.schema_contract)
+        try:
+            self._read_all(client, pipeline, reader, loader_file_format(spec))
+        finally:
+            self.record.notices += reader.drift.notices()
+        self.record.skipped = {f"{stream} of {parent}": why for (stream, parent), why in reader.skipped.items()}
+
+    def _read_all(self, client: DashlyClient, pipeline: dlt.Pipeline, reader: Reader, file_format: Any) -> None:
+        """Carries out slice after slice, the longer the more there is to read."""
+        times_longer = 1
         while True:
-            limits = self._next_slice(client)
+            limits = self._next_slice(client, times_longer)
             source = dashly(reader=reader, limits=limits, state_dir=self._state_dir())
             add_run_table(source)
             selected = source.with_resources(*self._limits.resources, TABLE)
             pipeline.run(selected, loader_file_format=file_format)
             self._committed(pipeline, limits)
             reader.settled = True
+            self.record.notices += self._publisher.after_load(is_last=self.record.outcome != RUNNING)
             if limits.error is not None:
                 raise limits.error
             if self.record.outcome != RUNNING:
                 break
-        self.record.skipped = {f"{stream} of {parent}": why for (stream, parent), why in reader.skipped.items()}
+            times_longer = min(2 * times_longer, MOST_TIMES_LONGER)
 
-    def _next_slice(self, client: DashlyClient) -> Slice:
-        left = None if self._ends_at is None else max(0.0, self._ends_at - self._clock.monotonic())
+    def _next_slice(self, client: DashlyClient, times_longer: int) -> Slice:
+        left = math.inf if self._ends_at is None else max(0.0, self._ends_at - self._clock.monotonic())
         return Slice(
-            max_requests=self._settings.rate_limit.requests,
-            max_seconds=SLICE_SECONDS if left is None else min(SLICE_SECONDS, left),
+            max_requests=self._settings.rate_limit.requests * times_longer,
+            max_seconds=min(SLICE_SECONDS * times_longer, left),
             keep_error=True,
             on_page=lambda limits: self._watch(self.record, limits),
             closing_rows=lambda limits: {TABLE: [self._close_slice(client, limits).to_row()]},
@@ -188,8 +210,9 @@ class Run:
         return next((outcome for holds, outcome in ends if holds), RUNNING)
 
     def _committed(self, pipeline: dlt.Pipeline, limits: Slice) -> None:
-        """Does what dlt leaves to us after a load: keys, tombstones of what vanished, and now and then pruning."""
+        """Does what dlt leaves to us after a load: keys, views, tombstones, and now and then pruning."""
         ensure_keys(pipeline)
+        self.record.notices += ensure_views(pipeline, self._settings.business_hours).notices
         if limits.began_at is not None:
             listed_since = {name: from_microseconds(at) for name, at in limits.listed_since.items()}
             settle(pipeline, from_microseconds(limits.began_at), listed_since)

@@ -19,6 +19,7 @@ from dashly.values import from_microseconds
 from dashly_state.coverage import Coverage
 from dashly_state.directory import StateDirectory
 from dashly_state.journal import PageJournal
+from dashly_sync.masking import masks_of
 from dashly_sync.memory import Memory, open_warehouse, read_memory
 from dashly_sync.settings import Settings
 from dashly_sync.warehouse_pipeline import PIPELINE_NAME
@@ -161,8 +162,9 @@ def _child_states(connection: Connection, memory: Memory) -> Iterator[ChildState
 
 
 def _journal_pages(settings: Settings, memory: Memory) -> int | None:
+    masks = masks_of(settings)
     name = journal_name(check_base_url(settings.base_url), settings.app_id, PIPELINE_NAME, settings.dataset_name)
-    path = StateDirectory(settings.state_dir).journal_path(name)
+    path = StateDirectory(settings.state_dir).journal_path(name, masks.fingerprint if masks else "")
     if not path.exists():
         return None
     with PageJournal(path) as journal:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
 import pendulum
 
 from dashly_state.budget import BudgetUsage, RequestBudget
+from dashly_state.clock import Clock, SystemClock
 from dashly_state.directory import StateDirectory
 from dashly_sync.durations import duration_text
+from dashly_sync.memory import open_warehouse
+from dashly_sync.recheck import Recheck, read_recheck
 from dashly_sync.settings import Settings
-from dashly_warehouse.connections import Connection, connect
+from dashly_warehouse.connections import Connection
 from dashly_warehouse.query import QueryResult
 from dashly_warehouse.specs import parse_destination
 
@@ -33,6 +36,8 @@ class Status:
         backlog: Parents with children known to be missing, by stream.
         runs: The last five, newest first.
         budget: None without a token.
+        read_at: When this was looked at.
+        recheck: How soon everything is read again; None before the first run has ended.
     """
 
     destination: str
@@ -40,6 +45,8 @@ class Status:
     backlog: dict[str, int]
     runs: Sequence[dict[str, Any]]
     budget: BudgetUsage | None
+    read_at: datetime
+    recheck: Recheck | None = None
 
     @property
     def last_success(self) -> datetime | None:
@@ -56,6 +63,7 @@ class Status:
             "backlog": self.backlog,
             "runs": [{key: _iso(value) for key, value in run.items()} for run in self.runs],
             "budget": None if self.budget is None else {"limit": self.budget.limit, "used": self.budget.started},
+            "recheck": None if self.recheck is None else self.recheck.to_json(),
         }
 
     def sentence(self) -> str:
@@ -63,28 +71,36 @@ class Status:
         if self.last_success is None:
             return f"No finished run in {self.destination} yet: start one with `dashly-sync run`."
         rows, missing = sum(rows for _, rows, _ in self.tables), sum(self.backlog.values())
-        age = duration_text((datetime.now(UTC) - self.last_success).total_seconds())
+        age = duration_text((self.read_at - self.last_success).total_seconds())
         left = f"{missing:,} lists are still to be read" if missing else "nothing is known to be missing"
         return f"{rows:,} rows in {self.destination}; the last good run ended {age} ago; {left}."
 
 
-def read_status(settings: Settings) -> Status:
+def read_status(settings: Settings, clock: Clock | None = None) -> Status:
     """Returns the status of the settings' warehouse.
+
+    Args:
+        settings: Which warehouse, and the rate at which it is read again.
+        clock: What time it is.
 
     Raises:
         WarehouseError: It cannot be opened.
     """
-    spec = parse_destination(settings.destination)
-    if spec.path is not None and not spec.path.exists():
-        return Status(spec.display, (), {}, (), _usage(settings))
-    with connect(spec, settings.dataset_name) as connection:
+    clock = clock or SystemClock()
+    display, now = parse_destination(settings.destination).display, clock.now()
+    found = Status(display, (), {}, (), _usage(settings, clock), datetime.fromtimestamp(now, UTC))
+    with open_warehouse(settings) as connection:
+        if connection is None:
+            return found
         present = set(connection.tables())
-        tables = [(name, *_rows_and_age(connection, name)) for name in _TABLES if name in present]
-        backlog: dict[str, int] = dict(connection.execute(_BACKLOG)) if "sync_progress" in present else {}
         runs = connection.execute(_RUNS) if "sync_runs" in present else []
-    return Status(
-        spec.display, tables, backlog, [dict(zip(_RUN_COLUMNS, run, strict=True)) for run in runs], _usage(settings)
-    )
+        return replace(
+            found,
+            tables=[(name, *_rows_and_age(connection, name)) for name in _TABLES if name in present],
+            backlog=dict(connection.execute(_BACKLOG)) if "sync_progress" in present else {},
+            runs=[dict(zip(_RUN_COLUMNS, run, strict=True)) for run in runs],
+            recheck=read_recheck(connection, settings.reconcile_share, settings.rate_limit, now),
+        )
 
 
 def tables_result(status: Status) -> QueryResult:
@@ -112,11 +128,11 @@ def _rows_and_age(connection: Connection, table: str) -> tuple[int, datetime | N
     return int(rows), newest
 
 
-def _usage(settings: Settings) -> BudgetUsage | None:
+def _usage(settings: Settings, clock: Clock) -> BudgetUsage | None:
     if not settings.auth_token:
         return None
     path = StateDirectory(settings.state_dir).budget_path
-    with RequestBudget(path, settings.auth_token, settings.rate_limit) as budget:
+    with RequestBudget(path, settings.auth_token, settings.rate_limit, clock) as budget:
         return budget.usage()
 
 

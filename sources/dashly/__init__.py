@@ -21,13 +21,15 @@ import pendulum
 from dlt.common.typing import TSecretStrValue
 from dlt.extract import DltResource
 
+from dashly.batches import RowBatches, takes_arrow
 from dashly.client import DEFAULT_BASE_URL, SELF_APP, DashlyClient
 from dashly.endpoints import DEFAULT_RESOURCES, RESOURCES
 from dashly.errors import DashlyError, SettingsError
 from dashly.held import DestinationProgress
+from dashly.masks import Masks, make_masks
 from dashly.reader import Reader
 from dashly.reading import Reading
-from dashly.slices import PageRows, Slice, SourceState
+from dashly.slices import PageRows, Slice, SourceState, State
 from dashly.tables import RESOURCE_TABLES, TABLES
 from dashly_state.budget import RateLimit, RequestBudget
 from dashly_state.directory import StateDirectory
@@ -47,6 +49,8 @@ def dashly(
     state_dir: str | None = None,
     reader: Reader | None = None,
     limits: Slice | None = None,
+    mask: str | None = None,
+    mask_key: TSecretStrValue | None = None,
 ) -> list[DltResource]:
     """Returns the resources of one Dashly app; `user_details` has to be selected by name.
 
@@ -65,13 +69,19 @@ def dashly(
         state_dir: Where the request ledger and the page journal are.
         reader: A run of several slices keeps one; the settings above are then its own.
         limits: How far this slice goes, and afterwards how it went.
+        mask: What is masked before anything is written, such as `pii,users.props.City=redact`; else `DASHLY_MASK`.
+        mask_key: Of the hashes; else `DASHLY_MASK_KEY`.
 
     Raises:
         DashlyError: Of the kind that says what to do. What was read stays in the journal, and the next run begins
             with it.
     """
     directory = StateDirectory(Path(state_dir) if state_dir else None)
-    run = reader or Reader(_client(auth_token, app_id, base_url, rate_limit, directory), since_microseconds(since))
+    run = reader or Reader(
+        _client(auth_token, app_id, base_url, rate_limit, directory),
+        since_microseconds(since),
+        masks=_masks(mask, mask_key),
+    )
     how_far = limits or Slice(max_requests=max_requests)
 
     @dlt.resource(name="pages", selected=False)
@@ -82,12 +92,13 @@ def dashly(
         source_state = dlt.current.source_state()
         source_state["slice"] = slice_id = source_state.get("slice", 0) + 1
         state = SourceState(source_state, dlt.current.resource_state)
-        journal = PageJournal(directory.journal_path(_journal_name(pipeline, run.client)))
+        journal = _journal(directory, pipeline, run, source_state)
         try:
             journal.keep_only(slice_id)
             lookup = DestinationProgress(pipeline)
-            yield _primer(selected)
-            yield from Reading(run, selected, state, lookup, how_far, journal, slice_id).pages()
+            batches = RowBatches(takes_arrow(pipeline))
+            yield _primer(selected, batches)
+            yield from batches.of(Reading(run, selected, state, lookup, how_far, journal, slice_id).pages())
         finally:
             journal.close()
             if reader is None:
@@ -96,7 +107,7 @@ def dashly(
     return [pages, *(_resource(name, pages) for name in RESOURCES)]
 
 
-def _primer(selected: frozenset[str]) -> PageRows:
+def _primer(selected: frozenset[str], batches: RowBatches) -> PageRows:
     """Returns a page without rows that names every table of the selected resources, in one order.
 
     A table that has no rows yet is created all the same, so that queries need not ask whether it exists. And a table
@@ -106,7 +117,7 @@ def _primer(selected: frozenset[str]) -> PageRows:
     created = {table["name"] for table in dlt.current.source_schema().data_tables(seen_data_only=True)}
 
     def nothing(table: str) -> Any:
-        return [] if table in created else dlt.mark.materialize_table_schema()
+        return [] if table in created else batches.nothing(table)
 
     return PageRows({name: {table: nothing(table) for table in RESOURCE_TABLES[name]} for name in sorted(selected)})
 
@@ -149,8 +160,18 @@ def since_microseconds(since: str | None) -> int | None:
     return int(moment.timestamp() * 1_000_000)
 
 
-def _journal_name(pipeline: dlt.Pipeline, client: DashlyClient) -> str:
-    return journal_name(client.base_url, client.app_id, pipeline.pipeline_name, pipeline.dataset_name or "")
+def _masks(mask: str | None, key: str | None) -> Masks | None:
+    return make_masks([mask or os.environ.get("DASHLY_MASK", "")], key or os.environ.get("DASHLY_MASK_KEY", ""))
+
+
+def _journal(directory: StateDirectory, pipeline: dlt.Pipeline, reader: Reader, source_state: State) -> PageJournal:
+    """Returns the journal of pages under the reader's masks; pages under other ones do not stay on the disk."""
+    client, masks = reader.client, reader.masks.fingerprint if reader.masks else ""
+    name = journal_name(client.base_url, client.app_id, pipeline.pipeline_name, pipeline.dataset_name or "")
+    directory.remove_other_journals(name, masks)
+    if masks != source_state.get("masks", ""):
+        source_state["masks"] = masks
+    return PageJournal(directory.journal_path(name, masks))
 
 
 def journal_name(base_url: str, app_id: str, pipeline_name: str, dataset_name: str) -> str:

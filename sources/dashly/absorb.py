@@ -5,17 +5,18 @@ from __future__ import annotations
 from dataclasses import replace
 
 from dashly.agenda import Agenda
+from dashly.drift import Drift
 from dashly.endpoints import CHILDREN, LISTS, SNAPSHOTS, TOLD, ListEndpoint
 from dashly.envelope import Envelope, parse_envelope
 from dashly.errors import ApiChanged, RecordGone
 from dashly.held import progress_row
 from dashly.paging import Page, is_offset, next_token, records_in, step_back
 from dashly.reconcile import Reconciler
-from dashly.records import Record, Rows, merge_rows, part_rows, stamp
+from dashly.records import Record, Rows, merge_rows, part_rows, stamp, untaken
 from dashly.slices import PageRows, SourceState
 from dashly.tasks import Parent, Task
 from dashly.values import from_microseconds, id_number, microseconds
-from dashly_state.coverage import Walk
+from dashly_state.coverage import Coverage, Walk
 from dashly_state.progress import Need, Progress
 
 GONE_BODY = b'{"meta": {"status": 400, "error": "LookupError"}, "data": {}}'
@@ -29,13 +30,14 @@ class Absorber:
         agenda: What is known, and what is to be read next.
         reconciler: Goes on with sweeps.
         state: dlt's state.
+        drift: What the API sends otherwise than before.
     """
 
-    def __init__(self, agenda: Agenda, reconciler: Reconciler, state: SourceState) -> None:
-        self._agenda, self._reconciler, self._state = agenda, reconciler, state
+    def __init__(self, agenda: Agenda, reconciler: Reconciler, state: SourceState, drift: Drift) -> None:
+        self._agenda, self._reconciler, self._state, self._drift = agenda, reconciler, state, drift
         self._heard_in_flight: set[Parent] = set()
         self._last_page: dict[str, frozenset[str]] = {}
-        self._tokens: set[tuple[str, bool, int | None, str]] = set()
+        self._tokens: set[tuple[str, Walk, str]] = set()
 
     def absorb(self, task: Task, body: bytes, fetched_at: float, now: int) -> PageRows:
         """Returns the answer's rows, and notes what is known then.
@@ -57,16 +59,33 @@ class Absorber:
             gone = task.progress.give_up(now)
             self._agenda.note(task.progress, gone)
             return self._rows({task.resource: {}}, now, [gone])
+        rows = self._shaped(task, page, now)  # first, as a schema contract may refuse them
         if task.resource in LISTS:
-            return self._absorb_list(task, page, now)
+            return self._absorb_list(task, page, rows, now)
         if task.progress is not None:
-            return self._absorb_children(task, task.progress, page, now)
-        return self._absorb_snapshot(task, page, now)
+            return self._absorb_children(task, task.progress, page, rows, now)
+        return self._absorb_snapshot(task, page, rows, now)
+
+    def _shaped(self, task: Task, page: Page, now: int) -> Rows:
+        """Returns the page's rows; none when nobody selected them."""
+        name, parent_id = task.resource, task.progress.parent_id if task.progress is not None else ""
+        if name not in self._agenda.selected:
+            return {}
+        if name in LISTS:
+            shaped = (LISTS[name].rows(record) for record in page.records)
+        elif name in CHILDREN:
+            shaped = (CHILDREN[name].rows(record, parent_id) for record in page.records)
+        else:
+            shaped = (SNAPSHOTS[name].rows(record, from_microseconds(now)) for record in page.records)
+        rows = merge_rows(shaped)
+        self._drift.see(name, page.records, untaken(rows))
+        return rows
 
     def _page(self, task: Task, envelope: Envelope, fetched_at: float) -> Page:
         records = records_in(envelope, task.resource, task.name)
         may_offset = task.resource in LISTS and LISTS[task.resource].may_offset
-        token = next_token(envelope, len(records), task.walk.after, task.name, may_offset=may_offset)
+        after, asked = task.walk.after, task.asked
+        token = next_token(envelope, len(records), after, task.name, may_offset=may_offset, asked=asked)
         self._refuse_circle(task, token)
         return Page(records, token, fetched_at)
 
@@ -74,7 +93,7 @@ class Absorber:
         """Raises ApiChanged for a page token that this walk was given before: following it would never end."""
         if token is None or is_offset(token):
             return
-        key = (task.name, task.walk.is_sweep, task.walk.top, token)
+        key = (task.name, replace(task.walk, after=None, low=None, seen=0), token)
         if key in self._tokens:
             raise ApiChanged(
                 f"{task.name}: the page token {token} was given twice",
@@ -84,7 +103,7 @@ class Absorber:
 
     # ---- lists -------------------------------------------------------------------------------------------------
 
-    def _absorb_list(self, task: Task, page: Page, now: int) -> PageRows:
+    def _absorb_list(self, task: Task, page: Page, own: Rows, now: int) -> PageRows:
         name, endpoint = task.resource, LISTS[task.resource]
         positions = [min(endpoint.position(record), now) for record in page.records]
         token, in_order = self._checked_offset(task, page, positions)
@@ -94,24 +113,24 @@ class Absorber:
         coverage, going_on = known.advance(task.walk, positions if in_order else [], token, now)
         self._agenda.set_coverage(name, coverage)
         if going_on is None:
-            self._confirm_sweep(name, task.walk, now)
+            self._confirm_absence(name, task.walk, known, now)
         elif not going_on.is_sweep:
             self._agenda.push_list(name, going_on)
-        own = merge_rows(map(endpoint.rows, page.records)) if name in self._agenda.selected else {}
         heard, taken = self._hear(endpoint, page.records, now)
         return self._rows({name: own, "parts": taken}, now, heard)
 
-    def _confirm_sweep(self, name: str, walk: Walk, now: int) -> None:
+    def _confirm_absence(self, name: str, walk: Walk, before: Coverage, now: int) -> None:
         """Notes, when a walk closed, since when a record that is still listed must have been seen.
 
-        A record that changes while a walk goes on jumps to the head, behind the reader's back. So what a whole walk did
-        not show is known to be gone only when a head walk that began after it has closed too.
+        A record that changes while a walk goes on jumps to the head, behind the reader's back. So what whole walks did
+        not show is known to be gone only when a head walk that began after them has closed too.
         """
-        state = self._state.of(name)
-        if walk.floor is None:
-            state["unconfirmed"] = {"since": self._agenda.coverage[name].read_whole_at, "ended_at": now}
-        elif "unconfirmed" in state and (walk.began_at or now) >= state["unconfirmed"]["ended_at"]:
+        state, read_twice_at = self._state.of(name), self._agenda.coverage[name].read_twice_at
+        waiting = state.get("unconfirmed")
+        if waiting is not None and not walk.is_sweep and (walk.began_at or now) >= waiting["ended_at"]:
             state["listed_since"] = state.pop("unconfirmed")["since"]
+        if read_twice_at != before.read_twice_at:
+            state["unconfirmed"] = {"since": read_twice_at, "ended_at": now}
 
     def _checked_offset(self, task: Task, page: Page, positions: list[int]) -> tuple[str | None, bool]:
         """Returns the token to go on with, and whether the page follows the one before without a gap.
@@ -160,7 +179,7 @@ class Absorber:
 
     # ---- children and snapshots --------------------------------------------------------------------------------
 
-    def _absorb_children(self, task: Task, progress: Progress, page: Page, now: int) -> PageRows:
+    def _absorb_children(self, task: Task, progress: Progress, page: Page, rows: Rows, now: int) -> PageRows:
         endpoint = CHILDREN[task.resource]
         current = self._agenda.progress(progress)
         numbers = [number for number in map(id_number, page.records) if number is not None] if endpoint.pages else []
@@ -173,7 +192,6 @@ class Absorber:
         self._doubt_counts(after)
         if task.walk.is_sweep:
             self._reconciler.go_on(after)
-        rows = merge_rows(endpoint.rows(record, progress.parent_id) for record in page.records)
         return self._rows({task.resource: rows}, now, [after])
 
     def _doubt_counts(self, progress: Progress) -> None:
@@ -187,13 +205,12 @@ class Absorber:
         if same_moment and progress.coverage.complete and told.count is not None and progress.held > told.count:
             self._state.source["counts_miss_some"] = True
 
-    def _absorb_snapshot(self, task: Task, page: Page, now: int) -> PageRows:
+    def _absorb_snapshot(self, task: Task, page: Page, rows: Rows, now: int) -> PageRows:
         if page.next_token is not None:
             self._agenda.push(replace(task, walk=replace(task.walk, after=page.next_token)))
         else:
             self._state.run["snapshots"] = [*self._state.run.get("snapshots", ()), task.resource]
-        shape, moment = SNAPSHOTS[task.resource].rows, from_microseconds(now)
-        return self._rows({task.resource: merge_rows(shape(record, moment) for record in page.records)}, now, [])
+        return self._rows({task.resource: rows}, now, [])
 
     def _rows(self, found: dict[str, Rows], now: int, progress: list[Progress]) -> PageRows:
         """Returns the rows of selected resources, stamped; progress rides with whichever of them is there."""

@@ -16,6 +16,7 @@ import tenacity
 
 from dashly.envelope import BrokenBody, Envelope, excerpt, parse_body, parse_envelope, raise_for_error
 from dashly.errors import ApiUnavailable, DashlyError, RateLimited, RequestRefused, SettingsError, Stopped
+from dashly.flights import Flights
 from dashly.redaction import redact, redact_http_logs
 from dashly_state.budget import RequestBudget
 from dashly_state.clock import Clock, SystemClock
@@ -133,8 +134,7 @@ class DashlyClient:
         self.stop = stop or threading.Event()
         self.allowance = Allowance()
         self.requests_sent = 0
-        self.waiting = 0
-        """Requests that wait for the budget right now."""
+        self.flights = Flights(budget.limit, self.clock)
         self.rate_limited = 0
         self._token = token
         self._session: Session = session or requests.Session()
@@ -230,19 +230,14 @@ class DashlyClient:
     def _send(self, path: str, params: Mapping[str, str], where: str) -> requests.Response:
         if self.allowance.spent:  # before a place in the budget is waited for and used up
             raise Stopped("the request limit of this run is reached")
-        with self._counting:
-            self.waiting += 1
-        try:
-            lease = self.budget.acquire(self.stop)
-        finally:
-            with self._counting:
-                self.waiting -= 1
+        lease = self.budget.acquire(self.stop)
         if lease is None:
             raise Stopped("stopped while waiting for the request budget")
         with lease:
             self.allowance.take()
             with self._counting:
                 self.requests_sent += 1
+            flight = self.flights.depart()
             try:
                 return self._session.request(
                     "GET",
@@ -254,10 +249,14 @@ class DashlyClient:
                 )
             except requests.RequestException as error:
                 failure = f"{where}: {type(error).__name__}: {self._clean(str(error))}"
+            finally:
+                self.flights.land(flight)
         raise ApiUnavailable(failure)  # not inside `except`: the request, with its token, would come along
 
     def _wait(self, seconds: float) -> None:
-        if self.clock.wait(seconds, self.stop):
+        with self.flights.asleep():
+            stopped = self.clock.wait(seconds, self.stop)
+        if stopped:
             raise Stopped("stopped while waiting to try again")
 
     def _clean(self, text: str) -> str:

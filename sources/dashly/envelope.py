@@ -136,5 +136,6 @@ def _no_number(constant: str) -> NoReturn:
 
 
 def excerpt(body: str) -> str:
-    """Returns a message about a body that is no JSON object."""
-    return f"{len(body)} characters that are no JSON object, beginning {body[:60]!r}"
+    """Returns a message about a body that is no JSON object; what was cut off of one holds customers' data."""
+    shown = body[:1] if body.lstrip()[:1] in ("{", "[") else body[:60]
+    return f"{len(body)} characters that are no JSON object, beginning {shown!r}"

@@ -9,6 +9,7 @@ DashlyError                   what happened, where, what was seen, and `mend`: w
 ├── RequestRefused            mend the request: ValidationError, BadRequest, Error404, MethodNotAllowed
 ├── ApiUnavailable            run again later: time-outs, resets, 5xx, HTML or cut-off bodies, after all retries
 ├── RateLimited               run again later: somebody else uses the token
+├── SchemaChanged             look: the API sends what no column takes, and the schema contract is `freeze`
 ├── ApiChanged                look: an answer that the documents do not describe
 └── Stopped                   nothing is wrong: a signal, a time limit or a request limit ended the reading
 ```
@@ -63,6 +64,10 @@ class RateLimited(DashlyError):
 
 class ApiChanged(DashlyError):
     """An answer of a shape that no document describes."""
+
+
+class SchemaChanged(DashlyError):
+    """The API sends a field that is new, or a value that its column cannot hold, and the schema contract is frozen."""
 
 
 class Stopped(DashlyError):

@@ -14,6 +14,7 @@ from typing import Any
 
 import dlt
 from dlt.destinations.exceptions import DatabaseUndefinedRelation
+from dlt.destinations.sql_client import SqlClientBase
 
 from dashly.tables import SYNC_PROGRESS
 from dashly.values import from_microseconds, json_text, microseconds
@@ -84,6 +85,8 @@ class DestinationProgress:
 
     def __init__(self, pipeline: dlt.Pipeline) -> None:
         self._pipeline = pipeline
+        self._client: SqlClientBase[Any] | None = None
+        self._is_there = False
 
     def known(self, stream: str, parent_ids: Iterable[str]) -> Mapping[str, Progress]:
         """Returns the progress of those of `parent_ids` that have been met before. Costs one query."""
@@ -131,16 +134,22 @@ class DestinationProgress:
 
     def _select(self, columns: str, clause: str, *params: Any) -> Sequence[Sequence[Any]]:
         """Returns what a query of `sync_progress` finds; nothing when the table is not there yet."""
-        schema: str | None = self._pipeline.default_schema_name  # None before the first load, whatever dlt's types say
-        if schema is None or SYNC_PROGRESS.name not in self._pipeline.schemas[schema].tables:
+        self._is_there = self._is_there or self._in_schema()
+        if not self._is_there:
             return ()
-        with self._pipeline.sql_client() as client:
+        self._client = self._client or self._pipeline.sql_client()  # 0.1 s, mostly for dlt's configuration
+        with self._client as client:
             table = client.make_qualified_table_name(SYNC_PROGRESS.name)
             try:
                 found = client.execute_sql(f"select {columns} from {table} {clause}", *params)  # noqa: S608
             except DatabaseUndefinedRelation:
                 return ()
         return found if found is not None else ()
+
+    def _in_schema(self) -> bool:
+        """Whether the table has been created; dlt reads its schema from a file each time, which takes 0.02 s."""
+        schema: str | None = self._pipeline.default_schema_name  # None before the first load, whatever dlt's types say
+        return schema is not None and SYNC_PROGRESS.name in self._pipeline.schemas[schema].tables
 
 
 def microseconds_of(moment: datetime | None) -> int | None:

@@ -7,6 +7,7 @@ The user list pages in one of two dialects and nothing but its answers says whic
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,8 @@ from dashly.errors import ApiChanged
 
 PAGE_RECORDS = 50
 """The API's largest page; its default is 20."""
+SHIFT_RECORDS = PAGE_RECORDS // 2
+"""Records on the first page of a shifted walk: then its pages end in the middle of where others' do."""
 OFFSET_OVERLAP = 1
 """Records read twice at the edge of two offset pages: the proof that the list did not move up in between."""
 _OFFSET = "offset:"
@@ -30,8 +33,8 @@ class Page:
     fetched_at: float
 
 
-def page_params(token: str | None, *, may_offset: bool) -> dict[str, str]:
-    """Returns the parameters that ask for the page at `token`; None is the head of the list.
+def page_params(token: str | None, *, may_offset: bool, asked: int = PAGE_RECORDS) -> dict[str, str]:
+    """Returns the parameters that ask for the `asked` records at `token`; None is the head of the list.
 
     Example:
         >>> page_params(None, may_offset=True)
@@ -41,9 +44,9 @@ def page_params(token: str | None, *, may_offset: bool) -> dict[str, str]:
         >>> page_params("offset:49", may_offset=True)
         {'count': '50', 'limit': '50', 'offset': '49'}
     """
-    size = {"count": str(PAGE_RECORDS)}
+    size = {"count": str(asked)}
     if may_offset:
-        size["limit"] = str(PAGE_RECORDS)
+        size["limit"] = str(asked)
     if token is None:
         return {**size, "offset": "0"} if may_offset else size
     if is_offset(token):
@@ -75,8 +78,16 @@ def records_in(envelope: Envelope, name: str, where: str) -> list[Mapping[str, A
     return [record for record in data if isinstance(record, Mapping)]
 
 
-def next_token(envelope: Envelope, records: int, token: str | None, where: str, *, may_offset: bool) -> str | None:
-    """Returns the page token that follows the page at `token`; None at the end of the list.
+def next_token(
+    envelope: Envelope,
+    records: int,
+    token: str | None,
+    where: str,
+    *,
+    may_offset: bool,
+    asked: int = PAGE_RECORDS,
+) -> str | None:
+    """Returns the page token that follows the page of `asked` records at `token`; None at the end of the list.
 
     A page by offset that is not full ends the list, unless the API names a larger `total`: then its pages are smaller
     than what was asked for.
@@ -91,9 +102,23 @@ def next_token(envelope: Envelope, records: int, token: str | None, where: str, 
     if not by_offset:
         return follows
     end = _offset(token) + records
-    if records <= OFFSET_OVERLAP or (records < PAGE_RECORDS and end >= _total(envelope)):
+    if records <= OFFSET_OVERLAP or (records < asked and end >= _total(envelope)):
         return None
     return f"{_OFFSET}{end - OFFSET_OVERLAP}"
+
+
+def sweep_requests(records: int, *, shifted: bool) -> int:
+    """Returns what it costs to read a list of so many records again; a single page is read whole by every look at it.
+
+    Example:
+        >>> [sweep_requests(records, shifted=True) for records in (50, 51, 75, 76)]
+        [0, 2, 2, 3]
+        >>> sweep_requests(76, shifted=False)
+        2
+    """
+    if records <= PAGE_RECORDS:
+        return 0
+    return math.ceil((records + (PAGE_RECORDS - SHIFT_RECORDS if shifted else 0)) / PAGE_RECORDS)
 
 
 def step_back(token: str) -> str:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 
 from dashly.client import DashlyClient
+from dashly.drift import EVOLVE, Drift
 from dashly.errors import AccessError, ApiUnavailable, DashlyError, RecordForbidden
+from dashly.masks import Masks
 from dashly.reconcile import DEFAULT_SHARE
 from dashly.tasks import Parent, Task
 from dashly.values import MICRO
@@ -24,6 +26,8 @@ class Reader:
         since: Reads nothing older, microseconds since 1970; what is left out stays known as missing.
         reconcile_share: Share of the API's budget since the last run that may go to reading again what is known.
         full: Reads everything again that was not read since this moment, microseconds since 1970, whatever the share.
+        masks: Of every answer, before anything else sees it.
+        contract: What happens when the API sends what no column takes, see `Drift`.
     """
 
     def __init__(
@@ -32,11 +36,15 @@ class Reader:
         since: int | None = None,
         reconcile_share: float = DEFAULT_SHARE,
         full: int | None = None,
+        masks: Masks | None = None,
+        contract: str = EVOLVE,
     ) -> None:
         self.client = client
         self.since = since
         self.reconcile_share = reconcile_share
         self.full = full
+        self.masks = masks
+        self.drift = Drift(contract)
         self.settled = False
         """Whether what this process loaded so far has been settled in the warehouse."""
         self.continuing = False
@@ -47,10 +55,11 @@ class Reader:
         self._last_moment = 0
 
     def fetch(self, task: Task) -> tuple[bytes, float]:
-        """Returns the body of the task's page and when it came, unix seconds. Costs one request."""
+        """Returns the body of the task's page, masked, and when it came, unix seconds. Costs one request."""
         path, params = task.request(self.client.app_id)
         answer = self.client.get(path, params, task.name)
-        return answer.body, answer.fetched_at
+        body = answer.body if self.masks is None else self.masks.apply(answer.body, task.resource)
+        return body, answer.fetched_at
 
     def moment(self, fetched_at: float) -> int:
         """Returns microseconds since 1970, later at every call: of two versions in one package the later stays."""

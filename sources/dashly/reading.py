@@ -13,6 +13,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dashly.absorb import GONE_BODY, Absorber
 from dashly.agenda import Agenda
 from dashly.errors import DashlyError, RecordGone, Stopped
+from dashly.flights import MOST_IN_FLIGHT
 from dashly.reader import Reader
 from dashly.reconcile import Reconciler
 from dashly.slices import PageRows, Slice, SourceState
@@ -20,12 +21,10 @@ from dashly.tasks import RECONCILE, Task
 from dashly_state.journal import PageJournal
 from dashly_state.progress import ProgressLookup
 
-HEAD_EVERY_SECONDS = 600.0
-"""A run that goes on for hours looks at the heads again so often: 0.3 % of the budget keeps what is new coming."""
+HEAD_EVERY_SECONDS = 300.0
+"""A run that goes on for hours looks at the heads when a slice begins so much later: less than 1 % of the budget."""
 TAKEN_UP_WITHIN_SECONDS = 60.0
 """A run that takes up an unfinished one so soon goes on where that one stood; later, it looks at the heads first."""
-MOST_IN_FLIGHT = 8
-SHORTEST_PACE_SECONDS = 0.25
 
 Answer = tuple[bytes, float]
 """Body, and when it came in unix seconds."""
@@ -62,7 +61,8 @@ class Reading:
         self._reconciler = Reconciler(
             self._agenda, state.reconcile, lookup, clock, limit, reader.reconcile_share, reader.full
         )
-        self._absorber = Absorber(self._agenda, self._reconciler, state)
+        self._absorber = Absorber(self._agenda, self._reconciler, state, reader.drift)
+        reader.drift.begin(state.source.get("fields", {}))
         self._asked: dict[str, int] = {}
         self._started = 0
         self._error: DashlyError | None = None
@@ -121,34 +121,31 @@ class Reading:
             yield task, (page.body, page.fetched_at)
 
     def _from_api(self) -> Iterator[tuple[Task, Answer]]:
-        """Yields answers as they come; starts another request when those in flight take longer than the pace.
+        """Yields answers as they come, and keeps as many requests under way as use the whole budget, see `Flights`.
 
-        Below one second of latency that is one request at a time, so a kill costs one request.
+        While answers take less than the pace, a second at 60/60, that is one at a time, so a kill costs one request.
         """
-        limit = self._client.budget.limit
-        pace = max(limit.seconds / limit.requests, SHORTEST_PACE_SECONDS)
         with ThreadPoolExecutor(MOST_IN_FLIGHT, thread_name_prefix="dashly") as pool:
-            in_flight: dict[Future[Answer], Task] = {}
-            while self._start_one(pool, in_flight) or in_flight:
-                done, _ = wait(in_flight, timeout=pace, return_when=FIRST_COMPLETED)
+            under_way: dict[Future[Answer], Task] = {}
+            while self._start_one(pool, under_way):
+                done, _ = wait(under_way, timeout=self._client.flights.look_seconds, return_when=FIRST_COMPLETED)
                 for future in done:
-                    task = in_flight.pop(future)
+                    task = under_way.pop(future)
                     answer = self._outcome(task, future)
                     if answer is not None:
                         self._journal.put(self._slice_id, self._key(task), *answer)
                         yield task, answer
 
-    def _start_one(self, pool: ThreadPoolExecutor, in_flight: dict[Future[Answer], Task]) -> bool:
-        if len(in_flight) >= MOST_IN_FLIGHT or self._client.waiting or self._at_limit():
-            return False
-        task = self._next_task()
-        if task is None:
-            return False
-        self._started += 1
-        self._reader.continuing = True
-        self._began(task)
-        in_flight[pool.submit(self._reader.fetch, task)] = task
-        return True
+    def _start_one(self, pool: ThreadPoolExecutor, under_way: dict[Future[Answer], Task]) -> bool:
+        """Starts one more if it is worth it, and returns whether there is any to wait for."""
+        may_begin = self._client.flights.may_begin(len(under_way)) and not self._at_limit()
+        task = self._next_task() if may_begin else None
+        if task is not None:
+            self._started += 1
+            self._reader.continuing = True
+            self._began(task)
+            under_way[pool.submit(self._reader.fetch, task)] = task
+        return bool(under_way)
 
     def _at_limit(self) -> bool:
         """Whether no further request may start in this slice."""
@@ -200,6 +197,7 @@ class Reading:
     def _conclude(self) -> None:
         """Notes how the slice ended."""
         limits, error, coverage = self._limits, self._error, self._agenda.coverage
+        self._reader.drift.remember(self._state.source.setdefault("fields", {}))
         limits.finished = error is None and not limits.replayed and self._next_task() is None
         limits.error = None if isinstance(error, Stopped) else error
         limits.open_lists = [name for name, known in coverage.items() if not known.complete]

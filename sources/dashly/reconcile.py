@@ -14,6 +14,7 @@ from dashly.tasks import RECONCILE, Task
 from dashly.values import MICRO
 from dashly_state.budget import RateLimit
 from dashly_state.clock import Clock
+from dashly_state.coverage import Coverage
 from dashly_state.progress import Progress, ProgressLookup
 
 DEFAULT_SHARE = 0.1
@@ -88,18 +89,24 @@ class Reconciler:
         allowance["at"] = now
 
     def _next_list(self) -> Task | None:
-        for name, coverage in self._agenda.coverage.items():
-            if (coverage.sweep or self._is_due(coverage.read_whole_at or 0)) and not self._agenda.is_in_flight(name):
-                begun = coverage.begin_sweep()
+        # A list whose sweep takes more than a day is due again at once, and must not keep the other from its turn.
+        by_turn = sorted(self._agenda.coverage.items(), key=lambda one: (not one[1].sweep, one[1].read_whole_at or 0))
+        for name, coverage in by_turn:
+            if (coverage.sweep or self._is_due(coverage)) and not self._agenda.is_in_flight(name):
+                begun = coverage.begin_sweep(shifted=coverage.shift_next)
                 self._agenda.set_coverage(name, begun)
                 return Task(name, RECONCILE, begun.walks[-1])
         return None
 
-    def _is_due(self, read_whole_at: int) -> bool:
-        """Whether a list that was read whole at that time, microseconds since 1970, is to be read again."""
+    def _is_due(self, coverage: Coverage) -> bool:
+        """Whether a list is to be read again.
+
+        A full reading does so twice, with pages that end elsewhere: what the end of one hides, the other shows. That is
+        2 % of its cost, as every parent costs a request for its children.
+        """
         if self._full is not None:
-            return read_whole_at < self._full
-        return self._clock.now() - read_whole_at / MICRO >= LIST_SWEEP_EVERY_SECONDS
+            return (coverage.read_twice_at or 0) < self._full
+        return self._clock.now() - (coverage.read_whole_at or 0) / MICRO >= LIST_SWEEP_EVERY_SECONDS
 
     def _next_parent(self) -> Task | None:
         for progress in self._unchecked:

@@ -11,7 +11,7 @@ from urllib.parse import quote, quote_plus
 
 REDACTED = "***"
 
-_PARAMETER = re.compile(r"(auth_token=)[^&\s'\"]+", re.IGNORECASE)
+_PARAMETER = re.compile(r"((?:auth_token|mask_key)=)[^&\s'\"]+", re.IGNORECASE)
 _APP_KEY = re.compile(r"\bapp\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 """`app.<key>.<secret>`, the shape of Dashly's tokens (api-reference.md, section 1)."""
 _LOGIN = re.compile(r"(://)[^/@\s'\"]+@")
@@ -19,7 +19,7 @@ _LOGIN = re.compile(r"(://)[^/@\s'\"]+@")
 
 
 def redact(text: str, token: str = "") -> str:
-    """Returns `text` without the token, in whatever encoding it stands there, `auth_token=` values, and logins in URLs.
+    """Returns `text` without the token, in whatever encoding it stands there, secret parameters, and logins in URLs.
 
     Example:
         >>> redact("GET /v1/apps/1/users?auth_token=app.1.s3cret&count=50")
@@ -27,24 +27,23 @@ def redact(text: str, token: str = "") -> str:
         >>> redact("refused: s3cr%2Bet", token="s3cr+et")
         'refused: ***'
     """
-    for spelling in _spellings(token):
-        text = text.replace(spelling, REDACTED)
+    if token:
+        text = _spellings(token).sub(REDACTED, text)
     text = _APP_KEY.sub(REDACTED, _PARAMETER.sub(rf"\g<1>{REDACTED}", text))
     return _LOGIN.sub(rf"\g<1>{REDACTED}@", text)
 
 
 @lru_cache(maxsize=8)
-def _spellings(token: str) -> list[str]:
+def _spellings(token: str) -> re.Pattern[str]:
     """How URLs, Python, JSON and HTML write the token, longest first, so that no shorter one leaves a rest behind."""
-    if not token:
-        return []
     quoted = {quote(token, safe=safe, errors="replace") for safe in ("", "/", "/~:@!$&'()*+,;=?")}
     quoted |= {quote_plus(token, errors="replace")}
-    quoted |= {re.sub("%[0-9A-F]{2}", lambda match: match[0].lower(), one) for one in quoted}
     quoted |= {quote(one, safe="") for one in quoted}  # a URL inside a URL
     written = {json.dumps(token)[1:-1], json.dumps(token, ensure_ascii=False)[1:-1]}
     written |= {one.replace("/", "\\/") for one in written}
-    return sorted({token, repr(token)[1:-1], html.escape(token), *quoted, *written}, key=len, reverse=True)
+    spellings = sorted({token, repr(token)[1:-1], html.escape(token), *quoted, *written}, key=len, reverse=True)
+    patterns = "|".join(map(re.escape, spellings))
+    return re.compile(re.sub("%[0-9A-F]{2}", lambda digits: f"(?i:{digits[0]})", patterns))
 
 
 class RedactingFilter(logging.Filter):

@@ -21,6 +21,7 @@ class SourceState:
     `run`: of an unfinished run, when it looked at the heads and which snapshots it took; gone when it finished.
     `reconcile`: requests `left` of the allowance for reading again, as of `at`, and how many were `used`.
     `counts_miss_some`: this account's `parts_count` leaves out parts that the API lists.
+    `fields`: by kind of record, what the warehouse has met of the API's fields, see `Drift`.
     `unsettled_since`: the earliest `_synced_at` that may not have been settled in the warehouse."""
     of: Callable[[str], State]
     """State of one list: its `coverage`, what was `carried` along, `unconfirmed` and `listed_since` from its sweeps."""

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-TEXT, BOOL, INTEGER, JSON, TIME = "text", "bool", "bigint", "json", "timestamp"
+TEXT, BOOL, INTEGER, DOUBLE, JSON, TIME = "text", "bool", "bigint", "double", "json", "timestamp"
 
 Columns = dict[str, dict[str, Any]]
 
@@ -105,7 +105,7 @@ USER_DETAILS = _table(
     tags=JSON,
     notes=JSON,
     email_status=JSON,
-    timezone_offset="double",
+    timezone_offset=DOUBLE,
 )
 EVENTS = _table(
     "events",

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from urllib.parse import quote, urlencode
 
 from dashly.endpoints import CHILDREN, LISTS, SNAPSHOTS
-from dashly.paging import page_params
+from dashly.paging import PAGE_RECORDS, SHIFT_RECORDS, page_params
 from dashly_state.coverage import Walk
 from dashly_state.progress import Progress
 
@@ -36,6 +36,11 @@ class Task:
         return None if self.progress is None else (self.progress.stream, self.progress.parent_id)
 
     @property
+    def asked(self) -> int:
+        """How many records its page holds at most."""
+        return SHIFT_RECORDS if self.walk.is_shifted and not self.walk.begun else PAGE_RECORDS
+
+    @property
     def name(self) -> str:
         """What is read, for messages."""
         return self.resource if self.progress is None else f"{self.resource} of {self.progress.parent_id}"
@@ -45,7 +50,7 @@ class Task:
         endpoint = LISTS.get(self.resource) or CHILDREN.get(self.resource) or SNAPSHOTS[self.resource]
         params = {"id_as_string": "true", **endpoint.params}
         if endpoint.pages:
-            params |= page_params(self.walk.after, may_offset=endpoint.may_offset)
+            params |= page_params(self.walk.after, may_offset=endpoint.may_offset, asked=self.asked)
         parent = "" if self.progress is None else quote(self.progress.parent_id, safe="")
         return endpoint.path.format(app=quote(app_id, safe="$"), parent=parent), params
 

@@ -13,6 +13,8 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+import orjson
+
 MICRO = 1_000_000
 """Microseconds in a second."""
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -20,6 +22,7 @@ _POISON = re.compile("[\x00\ud800-\udfff]")
 """NUL stops Postgres, a lone surrogate stops every destination."""
 _WRITTEN_NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
 """NUL as `json.dumps` writes it, and not the six characters of a text that only looks like it."""
+_NUMBER = re.compile(r"-?\d+(\.\d+)?")
 _EARLIEST_MICROSECONDS, _LATEST_MICROSECONDS = -62_135_596_800_000_000, 253_402_300_799_999_999
 """0001-01-01 and 9999-12-31: no other time fits a timestamp of Python's."""
 _LONGEST_NUMBER = 4300
@@ -35,9 +38,9 @@ def text(value: Any) -> str | None:
     """
     if value is None:
         return None
-    if isinstance(value, str):
-        return _POISON.sub("", value)
-    return json_text(value)
+    if not isinstance(value, str):
+        return json_text(value)
+    return value if value.isascii() and "\x00" not in value else _POISON.sub("", value)
 
 
 def identifier(value: Any) -> str | None:
@@ -47,8 +50,10 @@ def identifier(value: Any) -> str | None:
         >>> identifier(1448121617782670208), identifier("12"), identifier({"id": 7}), identifier(None)
         ('1448121617782670208', '12', '7', None)
     """
-    while isinstance(value, Mapping):
+    while isinstance(value, dict):
         value = value.get("id")
+    if type(value) is int:
+        return str(value)
     return None if isinstance(value, bool) else text(value) or None
 
 
@@ -112,13 +117,14 @@ def from_microseconds(micros: int) -> datetime:
 def json_text(value: Any) -> str:
     """Returns compact JSON text that every destination takes, whatever text is inside; keys keep their order.
 
-    A number beyond a float, such as 1e999, is no JSON number again: it becomes the text `Infinity`.
+    A number beyond a float, such as 1e999, is no JSON number again: it becomes the text `Infinity`. orjson writes ten
+    times as fast as `json`, which takes what orjson does not.
     """
     try:
-        written = _dump(value)
-    except RecursionError:
-        written = '"nested too deeply to keep"'
-    return _POISON.sub("", _WRITTEN_NUL.sub(r"\1", written))
+        written = orjson.dumps(value, default=_unusual).decode()
+    except TypeError:  # a number beyond 64 bit, a lone surrogate, 255 levels
+        written = _POISON.sub("", _dump(value))
+    return _WRITTEN_NUL.sub(r"\1", written) if "\\u0000" in written else written
 
 
 def json_column(value: Any) -> str | None:
@@ -143,18 +149,36 @@ def _dump(value: Any) -> str:
         return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False, default=str)
     except ValueError:
         return _dump(json.loads(json.dumps(value, default=str), parse_constant=str))
+    except RecursionError:
+        return '"nested too deeply to keep"'
+
+
+def _unusual(value: Any) -> Any:
+    """Returns what to write for a float that remembers its text, and for what is no JSON."""
+    if not isinstance(value, float):
+        return str(value)
+    return float(value) if math.isfinite(value) else json.dumps(float(value))
 
 
 def _from_seconds(seconds: int | float) -> int | None:
-    if isinstance(seconds, float) and not math.isfinite(seconds):
+    if isinstance(seconds, int):
+        return seconds * MICRO
+    if not math.isfinite(seconds):
         return None
-    exact = getattr(seconds, "text", None) or repr(seconds)
-    return int((Decimal(exact) * MICRO).to_integral_value())
+    return _exactly(getattr(seconds, "text", None) or repr(seconds))
+
+
+def _exactly(written: str) -> int:
+    """Returns microseconds of seconds as they are written: a float has too few digits."""
+    whole, _, fraction = written.partition(".")
+    if len(fraction) <= 6 and whole.isdecimal() and (not fraction or fraction.isdecimal()):
+        return int(whole) * MICRO + int(fraction.ljust(6, "0"))
+    return int((Decimal(written) * MICRO).to_integral_value())
 
 
 def _from_words(words: str) -> int | None:
-    if re.fullmatch(r"-?\d+(\.\d+)?", words):
-        return int((Decimal(words) * MICRO).to_integral_value())
+    if _NUMBER.fullmatch(words):
+        return _exactly(words)
     moment = datetime.fromisoformat(words)
     aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     return (aware - EPOCH) // timedelta(microseconds=1)

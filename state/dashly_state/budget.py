@@ -8,8 +8,8 @@ latest moment at which the server may have counted it, which is taken to be
 * and its end at most; and its end always, for an hour after any 429.
 
 Why not always its end. The server counts a request somewhere between its start and its end, L seconds later. Who knows
-no more than that can have N per W + L at most: 95.2 % of the budget at L = 3 s. With a reach of a second it is N per
-W + 1, 98.2 %, however long the server thinks about its answers. Answers within the reach change nothing.
+no more than that can have N per W + L at most: 95.2 % of the budget at L = 3 s. With a reach of half a second it is N
+per W + 0.5, 99.2 %, however long the server thinks about its answers. Answers within the reach change nothing.
 
 Why no server that allows N requests per W seconds counts more. The file puts all starts in one order. Take any W
 seconds [x, x+W) in which more than N requests are counted, and of those the one that started last, at s; it is counted
@@ -26,16 +26,25 @@ The first two cases hold whatever happens, and answers within R know no other. T
 the earlier request is not counted more than r later after its start than the later one. One of these is enough for it:
 
 * The moment at which the server counts varies by R or less. So it is for one that counts on arrival, when no request is
-  longer than R on its way there, connection and repeated packets and all; and for one that counts when it answers, when
-  its latency varies no more than that.
+  longer than R on its way there; and for one that counts when it answers, when its latency varies no more than that.
 * What came after the count of the one, l - c, and before the count of the other, d, make M or more together. So it is
   when nothing is faster than the fastest answer of the last W seconds. A request that lost seconds on its way, in a
-  queue before the server counts, or in this machine, took these seconds longer than M, and r has them.
+  new connection, by packets sent again, in a queue before the server counts, or in this machine, took these seconds
+  longer than M, and r has them.
 
 Neither holds when a server that is slow for W seconds, and counts when it has overcome what makes it slow, is fast of a
 sudden; until its first fast answer, which lowers M. That may cost a 429, which `close_for` obeys; as the condition was
 doubtful then, every request of the token counts from its end for an hour, in all processes, those that ended before
 included. The proof without a condition holds then.
+
+What is assumed, and what it costs. If M were the fastest answer that there can be, the second condition would hold of
+itself, and R could be nothing. M is the fastest of W seconds, and so too large by what even the luckiest of these
+answers lost: hardly anything among the N that use the budget up, and the safety share forgives 0.06 s when W is 60. R
+is for a time in which all of them lose more than that. Assumed is then that a request is counted R later than another
+at most, or as much later as its answer is later than the fastest. With R = 1 s that costs 1.6 % of the budget; with the
+safety share 98.2 % are left, and no place may ever be taken late. With R = 0.5 s it costs 0.8 %, and trusts the server
+with more: one that answers nobody at its best for W seconds, and counts a request half a second sooner than another
+without saying so in its answers, may count N + 1.
 
 What the windows of a server make of it:
 
@@ -70,10 +79,11 @@ SAFETY_SHARE = 0.002
 """The window is made this much longer. The kernel slews a clock by 500 ppm at most (adjtimex(2)), the server's and
 ours make 0.1 %; the other half is for servers that round to milliseconds. It costs 0.2 % of the budget."""
 
-REACH_SECONDS = 1.0
-"""Until the server has counted a request, if nothing holds it up. A new connection takes four ways there and back
-(name, TCP, TLS, request): 0.8 s over 200 ms. A lost first packet is sent again after 1 s (RFC 6298, section 2.1), a
-later one after 0.2 s (Linux' TCP_RTO_MIN). More than 1.1 s would cost more than 2 % of 60 requests in 60 s."""
+REACH_SECONDS = 0.5
+"""By how much the time until the server counts may vary without a trace in the time until it answers. A new connection
+takes four ways there and back (name, TCP, TLS, request) and an old one takes one: half a second between them over 160
+ms. A first packet that is lost is sent again after 1 s (RFC 6298, section 2.1), and leaves its trace. Costs 0.8 % of 60
+requests in 60 s; 1.1 s would cost the last of the 2 %."""
 
 STRICT_SECONDS = 3600.0
 """How long after a 429 every request counts from its end. The cost is 3 % of the budget at a latency of 3 s."""
@@ -205,7 +215,7 @@ class RequestBudget:
         limit: What the API allows.
         clock: Where time comes from.
         safety_share: By how much of itself the window is made longer.
-        reach_seconds: How long a request is on its way until the server has counted it, if nothing holds it up;
+        reach_seconds: By how much the time until the server counts a request may vary, if nothing holds it up;
             `math.inf` believes in no such time, and lets every request count from its end.
         strict_seconds: How long after a 429 nobody believes in it.
         max_flight_seconds: How long a request may take before its lease is given up. Larger than every timeout.

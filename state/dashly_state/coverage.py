@@ -5,7 +5,9 @@ of them: it began at `top`, goes on with the page token `after`, and ends at the
 interrupted walk stays open; one that meets its floor, or the end of the list, closes.
 
 A sweep is a walk over the whole list for what no head reveals: edits, removals, silent changes. It is read with what is
-left of the budget, and nothing counts as missing because of it. What is held and was not seen since it began, is gone.
+left of the budget, and nothing counts as missing because of it. What is held and was not seen since it began, is gone:
+so it is with ids. Where times are the page tokens, records that tie with the last one of a page may be left out by the
+server. So every other sweep is shifted, that is, its pages end elsewhere, and only what two walks missed is gone.
 
 Positions are whole numbers that fall along the list: microseconds since 1970 for lists in order of time, the id for
 lists in order of id.
@@ -39,6 +41,8 @@ class Walk:
     """Records on its pages so far."""
     is_sweep: bool = False
     """Reads again what is known."""
+    is_shifted: bool = False
+    """Its pages end half a page away from where those of other walks do."""
 
     @property
     def begun(self) -> bool:
@@ -75,7 +79,13 @@ class Coverage:
     walks: tuple[Walk, ...] = ()
     """Open walks: the gaps, newest first, and at most one sweep behind them."""
     read_whole_at: int | None = None
-    """When the last walk from head to end began; what was not seen since is gone. Microseconds since 1970."""
+    """When the last walk from head to end began; what was not seen since is gone, unless a page's end hid it.
+    Microseconds since 1970."""
+    read_twice_at: int | None = None
+    """When the earlier began of the last two walks from head to end whose pages ended at different records; a single
+    page counts for both. What was not seen since is gone. Microseconds since 1970."""
+    shift_next: bool = False
+    """The last walk from head to end had pages that the next sweep has to end elsewhere."""
 
     @property
     def gaps(self) -> tuple[Walk, ...]:
@@ -107,9 +117,9 @@ class Coverage:
         floor = None if self.newest is None else self.newest - look_back
         return replace(self, walks=(Walk(floor=floor), *self.walks))
 
-    def begin_sweep(self) -> Coverage:
+    def begin_sweep(self, *, shifted: bool = False) -> Coverage:
         """Returns the coverage with a sweep open; the open one when there is one."""
-        return self if self.sweep else replace(self, walks=(*self.walks, Walk(is_sweep=True)))
+        return self if self.sweep else replace(self, walks=(*self.walks, Walk(is_sweep=True, is_shifted=shifted)))
 
     def advance(
         self, walk: Walk, positions: Sequence[int], next_token: str | None, now: int = 0
@@ -138,9 +148,21 @@ class Coverage:
         closed = next_token is None or read.met_floor
         top = None if walk.is_sweep and not closed else read.top  # a sweep may still have new records to read
         newest = max((seen for seen in (self.newest, top) if seen is not None), default=None)
-        read_whole_at = read.began_at if closed and walk.floor is None else self.read_whole_at
         going_on = None if closed else read
-        return Coverage(newest, self._with(walk, going_on), read_whole_at), going_on
+        after = replace(self, newest=newest, walks=self._with(walk, going_on))
+        return after if next_token is not None else after._read_whole(read, walk), going_on
+
+    def _read_whole(self, read: Walk, before_its_end: Walk) -> Coverage:
+        """Returns the coverage after a walk, of any kind, that came from the head to the end of the list."""
+        if not before_its_end.begun:  # a single page, whose end hides nothing
+            return replace(self, read_whole_at=read.began_at, read_twice_at=read.began_at, shift_next=False)
+        ends_elsewhere = read.is_shifted == self.shift_next
+        return replace(
+            self,
+            read_whole_at=read.began_at,
+            read_twice_at=self.read_whole_at if ends_elsewhere else self.read_twice_at,
+            shift_next=not read.is_shifted,
+        )
 
     def take_head(self, position: int) -> Coverage:
         """Returns the coverage with one more position known, the only one above `newest`. Costs no page."""
@@ -149,7 +171,13 @@ class Coverage:
     def to_state(self) -> dict[str, Any]:
         """Returns it as JSON values, for dlt's resource state."""
         walks = [walk.to_state() for walk in self.walks]
-        return {"newest": self.newest, "walks": walks, "read_whole_at": self.read_whole_at}
+        return {
+            "newest": self.newest,
+            "walks": walks,
+            "read_whole_at": self.read_whole_at,
+            "read_twice_at": self.read_twice_at,
+            "shift_next": self.shift_next,
+        }
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any] | None) -> Coverage:
@@ -157,7 +185,8 @@ class Coverage:
         if not state:
             return cls()
         walks = tuple(Walk(**walk) for walk in state.get("walks", ()))
-        return cls(state.get("newest"), walks, state.get("read_whole_at"))
+        shift_next = bool(state.get("shift_next"))
+        return cls(state.get("newest"), walks, state.get("read_whole_at"), state.get("read_twice_at"), shift_next)
 
     def _with(self, walk: Walk, going_on: Walk | None) -> tuple[Walk, ...]:
         swapped = (going_on if known == walk else known for known in self.walks)

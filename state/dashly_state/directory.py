@@ -8,7 +8,8 @@ from pathlib import Path
 
 from platformdirs import user_state_path
 
-from .errors import StateDirectoryError
+from .disk import disk_full, is_full
+from .errors import StateDirectoryError, StateDiskFull
 
 PRIVATE = 0o700
 
@@ -24,6 +25,7 @@ class StateDirectory:
 
     Raises:
         StateDirectoryError: It is no folder, or nothing can be written there.
+        StateDiskFull: Its disk is full.
     """
 
     def __init__(self, root: Path | None = None) -> None:
@@ -33,6 +35,8 @@ class StateDirectory:
             with tempfile.TemporaryFile(dir=self.root):  # the one test that a read-only disk, root and ACLs all pass
                 pass
         except OSError as error:
+            if is_full(error):
+                raise StateDiskFull(*disk_full(self.root, error)) from error
             raise StateDirectoryError(
                 f"the state directory {self.root} cannot be used ({error.strerror or error})",
                 "Choose a folder that is yours to write with --state-dir or DASHLY_STATE_DIR, on a disk with space",
@@ -48,9 +52,21 @@ class StateDirectory:
         """Return the folder for dlt's working directories, which dlt makes."""
         return self.root / "pipelines"
 
-    def journal_path(self, name: str) -> Path:
-        """Return the file of the page journal of `name`, such as an app id and a base URL."""
-        return self.root / f"journal-{safe_name(name)}.sqlite"
+    def journal_path(self, name: str, masks: str = "") -> Path:
+        """Return the file of the page journal of `name`, such as an app id and a base URL.
+
+        Args:
+            name: Whose pages they are.
+            masks: The fingerprint of what masks them; empty for nothing.
+        """
+        return self.root / f"journal-{safe_name(name)}{f'.mask-{masks}' if masks else ''}.sqlite"
+
+    def remove_other_journals(self, name: str, masks: str = "") -> None:
+        """Remove the journals of `name` under other masks, damaged ones too: they hold what may no longer be kept."""
+        kept = self.journal_path(name, masks).name
+        for file in self.root.glob(f"journal-{safe_name(name)}.*"):
+            if not file.name.startswith(kept):
+                file.unlink(missing_ok=True)
 
     def lock_path(self, name: str) -> Path:
         """Return the file of the run lock of `name`."""

@@ -4,6 +4,7 @@ StateError                  always says what to do next
 ├── BudgetError             the request budget cannot be read or written
 ├── JournalError            a page cannot be kept
 ├── RunLockHeld             another run of the same app is at work
+├── StateDiskFull           there is no room for what is to be written
 └── StateDirectoryError     the state directory cannot be used
 """
 
@@ -37,6 +38,10 @@ class JournalError(StateError):
 
 class StateDirectoryError(StateError):
     """The state directory, or a lock in it, cannot be used."""
+
+
+class StateDiskFull(StateError):
+    """There is no room for what is to be written: to be mended on the disk, not in the settings."""
 
 
 class RunLockHeld(StateError):

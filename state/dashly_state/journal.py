@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 from .database import is_damage, open_database
+from .disk import disk_full, is_full
 from .errors import JournalError
 
 T = TypeVar("T")
@@ -135,10 +136,12 @@ class PageJournal:
         try:
             return work()
         except (OSError, sqlite3.Error) as error:
+            if is_full(error):
+                raise JournalError(*disk_full(self.path, error)) from error
             raise JournalError(
                 f"the page journal {self.path} cannot be used ({error})",
-                "Nothing is lost: what was loaded stays, and the next run continues. Free some space, see that the "
-                "folder is yours to write, or choose another one with --state-dir",
+                "Nothing is lost: what was loaded stays, and the next run continues. See that the folder is yours to "
+                "write, or choose another one with --state-dir",
             ) from error
 
 

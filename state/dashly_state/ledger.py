@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from .clock import Clock
 from .database import file_identity, is_damage, open_database
+from .disk import disk_full, is_full
 from .errors import BudgetError
 from .process import Processes
 
@@ -195,6 +196,8 @@ class RequestLedger:
             self._write_spell(connection, now, EVERY_KEY, CLOSED, self._keep)
 
     def _unusable(self, error: Exception) -> BudgetError:
+        if is_full(error):
+            return BudgetError(*disk_full(self.path, error))
         return BudgetError(
             f"the request budget {self.path} cannot be used ({error})",
             f"Without it the API's limit cannot be kept. See that its folder exists, has space and is yours to write, "

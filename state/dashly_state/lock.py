@@ -12,7 +12,8 @@ from typing import Self
 from filelock import FileLock, Timeout
 
 from .clock import Clock, SystemClock
-from .errors import RunLockHeld, StateDirectoryError
+from .disk import disk_full, is_full
+from .errors import RunLockHeld, StateDirectoryError, StateDiskFull
 from .process import Processes, SystemProcesses
 
 Holder = dict[str, str | int]
@@ -46,6 +47,7 @@ class RunLock:
         Raises:
             RunLockHeld: Another live process has it, or another `RunLock` of this one.
             StateDirectoryError: The file cannot be made.
+            StateDiskFull: Its disk is full.
         """
         if self._lock.is_locked:
             raise self._held(self._read_holder())
@@ -54,6 +56,8 @@ class RunLock:
         except Timeout:
             raise self._held(self._read_holder()) from None
         except OSError as error:
+            if is_full(error):
+                raise StateDiskFull(*disk_full(self.path, error)) from error
             raise StateDirectoryError(
                 f"the lock {self.path} cannot be made ({error})", "See that its folder exists and is yours to write"
             ) from error

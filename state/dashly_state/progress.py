@@ -103,11 +103,11 @@ class Progress:
             oldest_at: When the oldest child of the page was created, microseconds since 1970.
             now: Microseconds since 1970.
         """
-        coverage, going_on = self.coverage.advance(walk, ids, next_token, now)
+        coverage, _ = self.coverage.advance(walk, ids, next_token, now)
         new = sum(1 for child in set(ids) if walk.floor is None or child >= walk.floor)
         held = self.held if walk.is_sweep else self.held + new
-        if walk.is_sweep and going_on is None:
-            held = walk.seen + len(ids)
+        if next_token is None:
+            held = walk.seen + len(ids)  # from the newest to the oldest: these are all there are
         return replace(
             self,
             coverage=coverage,

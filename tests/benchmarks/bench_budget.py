@@ -17,8 +17,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from dashly_state.budget import REACH_SECONDS
+
 READ_SIDE_BY_SIDE = Path(__file__).parents[1] / "promises" / "programs" / "read_side_by_side.py"
-PLAN = {"limit": "60/60", "reach_seconds": 1.0, "windows": 6}
+PLAN = {"limit": "60/60", "reach_seconds": REACH_SECONDS, "windows": 6}
 HARDEST = ["sliding:3:4", "bucket:3:1", "fixed:1:2"]
 ALL = [
     f"{window}:{latency}:{readers}"
@@ -82,8 +84,7 @@ def test_the_hardest_cells_use_98_percent_and_are_never_refused(capsys: Any) -> 
 
     assert [0, 0, 0] == [one["rate_limited"] for one in outcomes]
     assert 60 >= max(one["most"] for one in outcomes)
-    assert min(one["typical"] for one in outcomes) >= 0.98
-    assert min(one["used"] for one in outcomes) >= 0.96, "what a reader loses at its start and when it comes late"
+    assert min(one["used"] for one in outcomes) >= 0.98
     assert all(min(one["by_reader"]) >= 0.8 * one["arrivals"] / one["readers"] for one in outcomes)
 
 

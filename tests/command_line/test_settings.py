@@ -29,7 +29,11 @@ VALUES = {
     "dataset_name": "level_{}",
     "state_dir": "/tmp/level-{}",
     "reconcile_share": "0.{}",
+    "business_hours": "mon 0{}:00-09:00 UTC",
+    "mask": "users.props.level {}=redact",
+    "mask_key": "mask-key-of-level-{}",
 }
+SECRETS = {"auth_token", "mask_key"}
 
 
 def level(number: int) -> dict[str, str]:
@@ -53,7 +57,7 @@ def test_each_level_of_settings_hides_the_ones_below(shell: Shell) -> None:
     assert [defaults] == in_force(shell, {})
 
     (shell.folder / ".dlt").mkdir()
-    for file, keys in (("secrets", {"auth_token"}), ("config", set(VALUES) - {"auth_token"})):
+    for file, keys in (("secrets", SECRETS), ("config", set(VALUES) - SECRETS)):
         lines = [f"{key} = {json.dumps(value)}" for key, value in level(1).items() if key in keys]
         (shell.folder / ".dlt" / f"{file}.toml").write_text("\n".join(["[sources.dashly]", *lines]))
     sources = {f"SOURCES__DASHLY__{key.upper()}": value for key, value in level(2).items()}

@@ -180,7 +180,8 @@ def settings_page() -> Iterator[str]:
     )
     yield _table(("flag", "environment", "dlt key", "default", "meaning"), rows)
     yield (
-        "The token has no flag on purpose. A Postgres URI with a password belongs where the token does: into "
+        "What masks do: [masking.md](../masking.md).\n\nThe token and the mask key have no flag on purpose. A Postgres "
+        "URI with a password belongs where the token does: into "
         "`DASHLY_DESTINATION`\nor `.dlt/secrets.toml`, where `ps` does not show it."
     )
     yield "## `.dlt/secrets.toml`"
@@ -194,7 +195,7 @@ def settings_page() -> Iterator[str]:
 def secrets_example() -> str:
     """Returns an example of `.dlt/secrets.toml`."""
     return (
-        '[sources.dashly]\nauth_token = "app.KEY.SECRET"\n'
+        '[sources.dashly]\nauth_token = "app.KEY.SECRET"\n# mask_key = "what openssl rand -hex 32 said"\n'
         '# destination = "postgresql://USER:PASSWORD@HOST:5432/DATABASE"'
     )
 
@@ -202,11 +203,15 @@ def secrets_example() -> str:
 def config_example() -> str:
     """Returns an example of `.dlt/config.toml`, with every setting that is no secret."""
     lines = (
-        f"{one.key} = {_toml(one.default)}" if one.default else f'# {one.key} = "/var/lib/dashly-sync"'
+        f"{one.key} = {_toml(one.default)}" if one.default else f'# {one.key} = "{EXAMPLES[one.key]}"'
         for one in SETTINGS
-        if one.key != "auth_token"
+        if not one.secret
     )
     return "\n".join(["[sources.dashly]", *lines])
+
+
+EXAMPLES = {"state_dir": "/var/lib/dashly-sync", "mask": "pii,users.name=redact"}
+"""What a setting without a default may be."""
 
 
 def _toml(value: str) -> str:
@@ -215,7 +220,12 @@ def _toml(value: str) -> str:
 
 
 def _default(setting: Setting) -> str:
-    without = {"auth_token": "required", "state_dir": "the platform's user state directory"}
+    without = {
+        "auth_token": "required",
+        "state_dir": "the platform's user state directory",
+        "mask": "nothing is masked",
+        "mask_key": "required where masks hash",
+    }
     return without[setting.key] if setting.default is None else _code(setting.default)
 
 
@@ -341,6 +351,7 @@ WHAT_TO_DO = {
     "Stopped": "Nothing: the next run goes on.",
     "BudgetError": "See that the state directory has space and is yours to write; until then no request starts.",
     "JournalError": "See that the state directory has space and is yours to write, or choose another one.",
+    "StateDiskFull": "Make room on the disk of the state directory and run again.",
     "RunLockHeld": "Wait for the run that the message names, or end it.",
     "StateDirectoryError": "Choose a folder that is yours to write: `--state-dir` or `DASHLY_STATE_DIR`.",
     "DestinationError": "Run `dashly-sync check`. What was fetched is kept, the next run continues.",

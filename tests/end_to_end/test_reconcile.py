@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 
 import pytest
 from tests.conftest import Warehouse
-from tests.end_to_end.conftest import Account, assert_equal_to_truth
+from tests.end_to_end.conftest import Account, assert_equal_to_truth, truth_and_warehouse
 
 from dashly_state.clock import VirtualClock
 
@@ -63,6 +64,84 @@ def test_the_allowance_finds_everything_in_the_end(
 
     assert_equal_to_truth(app.simulator, duckdb_warehouse)
     assert all(cost <= 27 + 4 + 1 for cost in costs), costs
+
+
+TIES = {"tie_break": "timestamp", "users": 60, "conversations": 55, "parts_per_conversation": 1.0}
+"""With four records at the end of the first page of each list that tie to the microsecond, two of them behind it."""
+
+
+def hidden(app: Account, warehouse: Warehouse, *lists: str) -> list[int]:
+    """How many records of each list the warehouse does not have, or has as gone."""
+    live = "select count(*) from {} where _deleted_at is null"
+    return [len(list(app.simulator.truth.rows(one))) - warehouse.sql(live.format(one))[0][0] for one in lists]
+
+
+def at_one_moment(app: Account, times: int) -> None:
+    """So many events of one user, and parts of one conversation: none of their times differs by a microsecond."""
+    simulator, truth = app.simulator, app.simulator.truth
+    user = next(truth.rows("users"))["id"]
+    talk = max(truth.rows("conversations"), key=lambda row: row["updated_at"])["id"]  # the head of the list stays so
+    sent = {"auth_token": simulator.settings.auth_token}
+    for _ in range(times):
+        simulator.answer("POST", f"/v1/users/{user}/events", {**sent, "event": "Импорт"})
+        simulator.answer("POST", f"/v1/conversations/{talk}/reply", {**sent, "body": "рассылка"})
+
+
+def test_full_finds_what_ties_across_the_end_of_a_page(
+    account: Callable[..., Account], duckdb_warehouse: Warehouse
+) -> None:
+    """A server whose page token is a bare time leaves out what ties with a page's last record; ids cannot tie."""
+    app = account(**TIES)
+    at_one_moment(app, 120)
+    app.sync(duckdb_warehouse)
+
+    assert [2, 2] == hidden(app, duckdb_warehouse, "users", "conversations")
+    for children, list_name, parent in (("events", "users", "user_id"), ("parts", "conversations", "conversation_id")):
+        known = {row["id"] for row in duckdb_warehouse.rows(list_name, ["id"])}
+        expected, held = truth_and_warehouse(app.simulator, duckdb_warehouse, children)
+        assert held == [row for row in expected if json.loads(row)[parent] in known]
+
+    app.sync(duckdb_warehouse, full=True)
+
+    assert_equal_to_truth(app.simulator, duckdb_warehouse)
+
+
+def test_the_daily_sweep_finds_what_ties_across_the_end_of_a_page(
+    account: Callable[..., Account], duckdb_warehouse: Warehouse
+) -> None:
+    """The first page of every other sweep is half as long, so that its pages end elsewhere; none is asked for more."""
+    app = account(**TIES)
+    app.clock = VirtualClock(app.simulator.clock.now())
+    at_one_moment(app, 120)
+    app.sync(duckdb_warehouse)
+    app.clock.advance(DAY + 60)
+
+    app.sync_at(duckdb_warehouse, "60/60", 30.5 / DAY)  # 30 requests, a quarter of which suffices for both lists
+
+    assert_equal_to_truth(app.simulator, duckdb_warehouse)
+
+
+@pytest.mark.soak
+def test_what_a_single_sweep_was_not_shown_is_not_gone(
+    account: Callable[..., Account], duckdb_warehouse: Warehouse
+) -> None:
+    """The list has moved by 26 since: now the end of a shifted page lies among records that tie and are held."""
+    app = account(**{**TIES, "users": 3, "conversations": 80})
+    app.clock = VirtualClock(app.simulator.clock.now())
+    only = ("conversations",)
+    app.sync(duckdb_warehouse, only)
+    oldest = sorted(app.simulator.truth.rows("conversations"), key=lambda row: row["updated_at"])[:26]
+    for talk in oldest:
+        app.simulator.life.reply(talk["id"])
+    app.reconcile_share = 1.0
+    missing = []
+    for _ in range(3):
+        app.clock.advance(DAY + 60)
+        app.sync(duckdb_warehouse, only)
+        app.sync(duckdb_warehouse, only)
+        missing += hidden(app, duckdb_warehouse, "conversations")
+
+    assert [2, 0, 0] == missing
 
 
 def test_two_runs_in_a_row_stay_cheap(account: Callable[..., Account], duckdb_warehouse: Warehouse) -> None:

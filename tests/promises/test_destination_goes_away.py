@@ -10,14 +10,12 @@ from typing import Any
 
 import pytest
 from tests.conftest import Warehouse
-from tests.end_to_end.conftest import Account, account, assert_equal_to_truth
+from tests.end_to_end.conftest import Account, assert_equal_to_truth
 
 from dashly.endpoints import DEFAULT_RESOURCES
 from dashly_sync.run import Run, RunLimits
 from dashly_sync.signals import StopSignal
 from dashly_warehouse.errors import DestinationUnavailable
-
-__all__ = ["account"]
 
 HOLDER = (
     "import duckdb, sys; c = duckdb.connect(sys.argv[1], read_only=True); print('held', flush=True); sys.stdin.read()"

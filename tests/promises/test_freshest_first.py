@@ -1,58 +1,20 @@
-"""What is newest comes first, history fills in behind at the floor's pace. In virtual time, without a network."""
+"""The promise: a run's first requests bring what is newest; history fills in behind with the budget that is left.
+
+In virtual time, without a network.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import requests
 from tests.conftest import Warehouse
 from tests.end_to_end.conftest import assert_equal_to_truth
+from tests.promises.conftest import VirtualApp
 
-from dashly.endpoints import DEFAULT_RESOURCES
-from dashly_simulator import Simulator, SimulatorAdapter, SimulatorSettings
-from dashly_state.budget import RateLimit
-from dashly_state.clock import VirtualClock
-from dashly_sync.run import Run, RunLimits
-from dashly_sync.run_log import RunRecord
-from dashly_sync.settings import Settings
-from dashly_sync.signals import StopSignal
+from dashly_simulator import Simulator
 
 HOUR = 3600.0
-
-
-class VirtualApp:
-    """A simulated app, read in virtual time under the real limit of 60 requests a minute."""
-
-    def __init__(self, warehouse: Warehouse, state_dir: Path, **settings: int) -> None:
-        self.simulator = Simulator(SimulatorSettings(**settings))
-        self.clock = VirtualClock(self.simulator.clock.now())
-        self._settings = Settings(
-            auth_token=self.simulator.settings.auth_token,
-            base_url="http://simulated.invalid/v1",
-            destination=warehouse.destination,
-            state_dir=state_dir,
-            rate_limit=RateLimit(60, 60.0),
-            reconcile_share=0.0,
-        )
-
-    def sync(self, **limits: float) -> tuple[RunRecord, float]:
-        """One run; returns its record and how long it took, virtual seconds."""
-        began = self.clock.monotonic()
-        with self._session() as session:
-            run = Run(
-                self._settings, RunLimits(DEFAULT_RESOURCES, **limits), StopSignal(), clock=self.clock, session=session
-            )  # type: ignore[arg-type]
-            record = run.carry_out()
-        return record, self.clock.monotonic() - began
-
-    @contextmanager
-    def _session(self) -> Iterator[requests.Session]:
-        with requests.Session() as session:
-            session.mount("http://", SimulatorAdapter(self.simulator))
-            yield session
 
 
 def test_the_last_days_rows_are_there_after_minutes_and_history_at_the_floor(

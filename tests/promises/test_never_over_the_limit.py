@@ -1,8 +1,9 @@
 """The promise: no window of any kind sees more than its requests, however many processes share a token.
 
-And 98 % of the budget is used. Three ways to look at it: the rule at full scale, 60 requests in 60 s, in virtual time;
-real readers in real processes against real servers, four times as fast; and at full scale for real, which takes ten
-minutes and is `tests/benchmarks/bench_budget.py`.
+And 98 % of the budget is used. Three ways to look at it: at full scale, 60 requests in 60 s, in virtual time, with the
+budget and the rule for when to begin a request that real readers have; real readers in real processes against real
+servers, four times as fast; and those at full scale, which takes eight minutes and is
+`tests/benchmarks/bench_budget.py`.
 """
 
 from __future__ import annotations
@@ -24,9 +25,10 @@ import pytest
 
 from dashly.client import DashlyClient, RetryPolicy
 from dashly.errors import RateLimited
+from dashly.flights import Flights
 from dashly_simulator import Simulator, SimulatorSettings, serve
 from dashly_simulator.rate_window import make_window
-from dashly_state.budget import Lease, RateLimit, RequestBudget
+from dashly_state.budget import REACH_SECONDS, Lease, RateLimit, RequestBudget
 from dashly_state.clock import VirtualClock
 
 READ_SIDE_BY_SIDE = Path(__file__).parent / "programs" / "read_side_by_side.py"
@@ -42,9 +44,13 @@ WhenCounted = Callable[[random.Random, float], float]
 """After how many seconds the server counts a request that it answers after so many."""
 
 
+def at_once(_chance: random.Random, _latency_seconds: float) -> float:
+    return 0.0
+
+
 def on_arrival(chance: random.Random, latency_seconds: float) -> float:
-    """Up to a second on the way there, the whole of the reach."""
-    return chance.uniform(0.0, min(1.0, latency_seconds))
+    """As long on the way there as the reach allows, and nobody could tell from the answer."""
+    return chance.uniform(0.0, min(REACH_SECONDS, latency_seconds))
 
 
 def with_the_answer(_chance: random.Random, latency_seconds: float) -> float:
@@ -66,61 +72,99 @@ class PretendedProcess:
         return True
 
 
-class Readers:
-    """Processes that read as fast as they may, with up to 16 requests in flight each, in virtual time.
+class Reader:
+    """One process: its budget, what it has under way, and the rule for when to begin another."""
 
-    An answer takes `latency_seconds`, or from a second on up to 0.9 s longer; `hold_ups`, a share of all, ten seconds.
+    def __init__(self, path: Path, number: int, clock: VirtualClock, greedy: bool) -> None:
+        self.budget = RequestBudget(path, TOKEN, LIMIT, clock, processes=PretendedProcess(number))
+        self.flights = Flights(LIMIT, clock)
+        self.under_way = 0
+        self.most_away = 0
+        self._greedy = greedy
+
+    def may_begin(self) -> bool:
+        """Whether one more request is worth it; to a greedy one it is up to 16 in flight, one after the other."""
+        if self._greedy:
+            return self.under_way == self.flights.away < 16
+        return self.flights.may_begin(self.under_way)
+
+    def depart(self) -> int:
+        number = self.flights.depart()
+        self.most_away = max(self.most_away, self.flights.away)
+        return number
+
+
+class Readers:
+    """Processes that read as much as they may, in virtual time.
+
+    An answer takes `latency_seconds` and up to `jitter_seconds` more; `hold_ups`, a share of all, ten seconds. It takes
+    20 ms to make something of it. Who waits wakes up to 5 ms late.
     """
 
     def __init__(
-        self, path: Path, readers: int, latency_seconds: float, when_counted: WhenCounted, hold_ups: float = 0.0
+        self,
+        path: Path,
+        readers: int,
+        latency_seconds: float,
+        when_counted: WhenCounted,
+        *,
+        jitter_seconds: float = 0.0,
+        hold_ups: float = 0.0,
+        greedy: bool = False,
     ) -> None:
         self.counted: list[float] = []
-        self._latency, self._when_counted, self._hold_ups = latency_seconds, when_counted, hold_ups
+        self._latency, self._jitter, self._when_counted = latency_seconds, jitter_seconds, when_counted
+        self._hold_ups = hold_ups
         self._clock, self._chance = VirtualClock(), random.Random(f"{readers} {latency_seconds}")
         self._order = itertools.count()
         self._agenda: list[tuple[float, int, Callable[[], None]]] = []
-        self._budgets = [
-            RequestBudget(path, TOKEN, LIMIT, self._clock, processes=PretendedProcess(number))
-            for number in range(readers)
-        ]
-        self._in_flight = [0] * readers
+        self.readers = [Reader(path, number, self._clock, greedy) for number in range(readers)]
 
     def read(self, seconds: float) -> list[float]:
         """Return when the server counted a request, in order."""
         ends = self._clock.monotonic() + seconds
-        for number in range(len(self._budgets)):
-            self._at(self._clock.monotonic() + 0.1 * number, partial(self._ask, number))
+        for number, reader in enumerate(self.readers):
+            self._after(0.1 * number, partial(self._look, reader))
         while self._agenda[0][0] < ends:
             at, _, do = heapq.heappop(self._agenda)
             self._clock.advance(at - self._clock.monotonic())
             do()
-        for budget in self._budgets:
-            budget.close()
+        for reader in self.readers:
+            reader.budget.close()
         return sorted(at for at in self.counted if at < ends)
 
-    def _at(self, when: float, do: Callable[[], None]) -> None:
-        heapq.heappush(self._agenda, (when, next(self._order), do))
+    def _after(self, seconds: float, do: Callable[[], None]) -> None:
+        heapq.heappush(self._agenda, (self._clock.monotonic() + seconds, next(self._order), do))
 
-    def _ask(self, number: int) -> None:
-        now = self._clock.monotonic()
-        outcome = self._budgets[number].try_acquire()
+    def _look(self, reader: Reader) -> None:
+        """Look again and again, as `Reading` does while nothing comes."""
+        self._begin(reader)
+        self._after(reader.flights.look_seconds, partial(self._look, reader))
+
+    def _begin(self, reader: Reader) -> None:
+        while reader.may_begin():
+            reader.under_way += 1
+            self._after(0.001, partial(self._ask, reader))
+
+    def _ask(self, reader: Reader) -> None:
+        outcome = reader.budget.try_acquire()
         if isinstance(outcome, float):
-            self._at(now + min(outcome, 1.0) + self._chance.uniform(0.0, 0.005), lambda: self._ask(number))
+            self._after(min(outcome, 1.0) + self._chance.uniform(0.0, 0.005), partial(self._ask, reader))
             return
-        latency = self._latency + self._chance.uniform(0.0, 0.9 if self._latency >= 1 else 0.0)
+        latency = self._latency + self._chance.uniform(0.0, self._jitter)
         held_up = 10.0 if self._chance.random() < self._hold_ups else 0.0
-        self.counted.append(now + held_up + self._when_counted(self._chance, latency))
-        self._in_flight[number] += 1
-        self._at(now + held_up + latency, lambda: self._answered(number, outcome))
-        if self._in_flight[number] < 16:
-            self._at(now + 0.001, lambda: self._ask(number))
+        self.counted.append(self._clock.monotonic() + held_up + self._when_counted(self._chance, latency))
+        self._after(held_up + latency, partial(self._answered, reader, outcome, reader.depart()))
+        self._begin(reader)
 
-    def _answered(self, number: int, lease: Lease) -> None:
+    def _answered(self, reader: Reader, lease: Lease, flight: int) -> None:
+        reader.flights.land(flight)
         lease.release()
-        self._in_flight[number] -= 1
-        if self._in_flight[number] == 15:
-            self._ask(number)
+        self._after(0.02, partial(self._handed_on, reader))
+
+    def _handed_on(self, reader: Reader) -> None:
+        reader.under_way -= 1
+        self._begin(reader)
 
 
 def refused(counted: list[float]) -> dict[str, int]:
@@ -129,19 +173,41 @@ def refused(counted: list[float]) -> dict[str, int]:
     return {kind: sum(not window.admit(at) for at in counted) for kind, window in windows.items() if window is not None}
 
 
-@pytest.mark.parametrize("when_counted", [on_arrival, with_the_answer])
-@pytest.mark.parametrize("readers", [1, 2, 4])
-@pytest.mark.parametrize("latency_seconds", [0.05, 1.0, 3.0])
-def test_the_rule_uses_98_percent_and_no_server_sees_more(
-    tmp_path: Path, latency_seconds: float, readers: int, when_counted: WhenCounted
-) -> None:
-    """Four minutes against a server of each kind; how soon a place is taken again says how much was used."""
-    counted = Readers(tmp_path / "budget.sqlite", readers, latency_seconds, when_counted).read(4 * LIMIT.seconds)
+def share_of_the_budget(counted: list[float]) -> float:
+    """How soon a place is taken again says how much was used."""
     again = [later - earlier for earlier, later in zip(counted, counted[LIMIT.requests :], strict=False)]
+    return LIMIT.seconds * len(again) / sum(again)
+
+
+@pytest.mark.parametrize("readers", [1, 2, 4])
+@pytest.mark.parametrize(("latency_seconds", "most_away"), [(0.05, 1), (1.0, 2), (3.0, 4)])
+def test_readers_use_98_percent_with_the_fewest_requests_in_flight_and_no_server_refuses_one(
+    tmp_path: Path, latency_seconds: float, most_away: int, readers: int
+) -> None:
+    """Seven minutes against a server of each kind: since none refuses, what the one sees, the others see too.
+
+    Half a percent more than 98, for a machine that is busy.
+    """
+    account = Readers(tmp_path / "budget.sqlite", readers, latency_seconds, at_once)
+    counted = account.read(7 * LIMIT.seconds)
 
     assert refused(counted) == {"fixed": 0, "sliding": 0, "bucket": 0}
-    assert min(again) >= LIMIT.seconds
-    assert LIMIT.seconds * len(again) / sum(again) >= 0.98
+    assert share_of_the_budget(counted) >= 0.985
+    assert [most_away] * readers == [reader.most_away for reader in account.readers]
+
+
+@pytest.mark.parametrize("when_counted", [on_arrival, with_the_answer])
+@pytest.mark.parametrize("readers", [1, 2, 4])
+@pytest.mark.parametrize(("latency_seconds", "jitter_seconds"), [(0.05, 0.0), (1.0, 0.45), (3.0, 0.45)])
+def test_the_rule_uses_98_percent_when_answers_vary_and_no_server_sees_more(
+    tmp_path: Path, latency_seconds: float, jitter_seconds: float, readers: int, when_counted: WhenCounted
+) -> None:
+    account = Readers(tmp_path / "budget.sqlite", readers, latency_seconds, when_counted, jitter_seconds=jitter_seconds)
+    counted = account.read(4 * LIMIT.seconds)
+
+    assert refused(counted) == {"fixed": 0, "sliding": 0, "bucket": 0}
+    assert min(later - earlier for earlier, later in zip(counted, counted[60:], strict=False)) >= LIMIT.seconds
+    assert share_of_the_budget(counted) >= 0.98
 
 
 @pytest.mark.parametrize("when_counted", [on_arrival, with_the_answer])
@@ -150,18 +216,19 @@ def test_no_server_sees_more_when_a_request_in_twenty_is_held_up_on_its_way(
     tmp_path: Path, latency_seconds: float, when_counted: WhenCounted
 ) -> None:
     """By ten seconds: longer than any reach, but it shows in how long the answer takes."""
-    readers = Readers(tmp_path / "budget.sqlite", 2, latency_seconds, when_counted, hold_ups=0.05)
+    path = tmp_path / "budget.sqlite"
+    readers = Readers(path, 2, latency_seconds, when_counted, jitter_seconds=0.45, hold_ups=0.05, greedy=True)
 
     assert refused(readers.read(4 * LIMIT.seconds)) == {"fixed": 0, "sliding": 0, "bucket": 0}
 
 
 # ---- real readers in real processes, real servers, over HTTP
 
-SCALED = {"limit": "24/6", "reach_seconds": 0.25, "windows": 2}
-"""Time goes four times as fast: the reader's pace is a quarter of a second, and so is the reach; latencies are 0.0125,
-0.25 and 0.75 s. Only the window has 24 places instead of 60, so that two of them take 12 s."""
+SCALED = {"limit": "24/6", "reach_seconds": 0.125, "windows": 2}
+"""Time goes four times as fast: the reader's pace is a quarter of a second and the reach half of that; latencies are
+0.0125, 0.25 and 0.75 s. Only the window has 24 places instead of 60, so that two of them take 12 s."""
 
-FASTEST_SHARE = {0.0125: 6 / (6.012 + 0.0125), 0.25: 6 / (6.012 + 0.25), 0.75: 6 / (6.012 + 0.25)}
+FASTEST_SHARE = {0.0125: 6 / (6.012 + 0.0125), 0.25: 6 / (6.012 + 0.125), 0.75: 6 / (6.012 + 0.125)}
 """What the rule allows at this scale: a window, 0.2 % of it, and the latency or the reach. Counting from the ends would
 allow 0.887 of the longest latency. A machine that runs many tests at once is late by tenths of a second now and then,
 which are up to 5 % of this window and nothing of a real one: so the typical place is looked at, and the mean with more

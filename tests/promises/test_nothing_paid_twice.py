@@ -1,4 +1,7 @@
-"""A run that is killed at any instant repeats at most the request in flight, and ends equal to the truth."""
+"""The promise: a run killed at any instant, SIGKILL included, repeats at most the request in flight.
+
+And it ends equal to the truth. However else a sync is cut up: `tests/end_to_end/test_resume.py`.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +14,7 @@ from pathlib import Path
 
 import pytest
 from tests.conftest import Warehouse
-from tests.end_to_end.conftest import Account, account, assert_equal_to_truth
-
-__all__ = ["account"]
+from tests.end_to_end.conftest import Account, assert_equal_to_truth
 
 TINY = {"users": 3, "conversations": 3, "events_per_user": 25.0, "parts_per_conversation": 6.0}
 PROGRAM = Path(__file__).parent / "programs" / "forking_runs.py"

@@ -400,7 +400,7 @@ def test_the_allowance_is_exact_under_threads(bench: Opener) -> None:
 
     assert 40 == sum(outcomes) == len(api.session.asked) == api.client.requests_sent
     assert (0, True) == (api.client.allowance.left, api.client.allowance.spent)
-    assert 0 == api.client.waiting
+    assert 0 == api.client.flights.away
 
 
 def test_an_allowance_without_a_limit_is_never_spent() -> None:

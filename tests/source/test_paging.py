@@ -38,6 +38,18 @@ def test_the_first_request_speaks_both_dialects() -> None:
     assert {"count": "50"} == page_params(None, may_offset=False)
 
 
+def test_a_smaller_page_is_asked_for_in_both_dialects() -> None:
+    assert {"count": "25", "limit": "25", "offset": "0"} == page_params(None, may_offset=True, asked=25)
+
+
+@pytest.mark.parametrize(("count", "expected"), [(25, "offset:24"), (24, None)])
+def test_whether_a_page_is_full_goes_by_what_was_asked_for(count: int, expected: str | None) -> None:
+    """Taken for half empty, the first page of a shifted walk would end the list, and all behind it count as gone."""
+    envelope = Envelope([], {"status": 200})
+
+    assert expected == next_token(envelope, count, None, "users", may_offset=True, asked=25)
+
+
 def test_a_page_token_goes_back_exactly_as_sent() -> None:
     assert "1490617632.34799990" == page_params("1490617632.34799990", may_offset=False)["after"]
 

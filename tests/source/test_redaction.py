@@ -66,6 +66,7 @@ def test_redacting_twice_changes_nothing_more(token: str) -> None:
     ("text", "expected"),
     [
         ("GET /v1/x?auth_token=unknown&count=50", "GET /v1/x?auth_token=***&count=50"),
+        ("export DASHLY_MASK_KEY=unknown", "export DASHLY_MASK_KEY=***"),
         ("GET /v1/x?count=50&AUTH_TOKEN=unknown", "GET /v1/x?count=50&AUTH_TOKEN=***"),
         ("the token app.12345.abc-DEF_9 is old", "the token *** is old"),
         ("at http://user:pass@host/v1", "at http://***@host/v1"),

@@ -209,7 +209,6 @@ def test_a_number_beyond_a_float_does_not_cost_the_rest_of_the_record() -> None:
     assert {"a": ["Infinity", "-Infinity"], "b": {"c": 1}} == json.loads(
         json_text(sent('{"a": [1e999, -1e999], "b": {"c": 1}}'))
     )
-    assert {"a": "NaN"} == json.loads(json_text({"a": float("nan")}))
 
 
 def test_a_null_column_is_null_and_not_the_word() -> None:

@@ -375,9 +375,17 @@ def test_a_sweep_makes_nothing_known_before_its_end() -> None:
 
 def test_a_walk_that_ends_at_its_floor_says_nothing_of_what_is_gone() -> None:
     coverage = Coverage(newest=9, read_whole_at=1).begin()
+    coverage, going_on = coverage.advance(coverage.walks[0], [10, 8], "8", 5)
+
+    assert (None, 1) == (going_on, coverage.read_whole_at)
+
+
+def test_a_head_walk_that_came_to_the_end_of_the_list_has_read_it_whole() -> None:
+    """So what fits on a page is never read again for its own sake."""
+    coverage = Coverage(newest=9, read_whole_at=1).begin()
     coverage, _ = coverage.advance(coverage.walks[0], [10, 8], None, 5)
 
-    assert 1 == coverage.read_whole_at
+    assert (5, 5) == (coverage.read_whole_at, coverage.read_twice_at)
 
 
 def test_what_jumps_to_the_head_during_a_sweep_is_seen_by_the_next_head_walk_only() -> None:
@@ -393,6 +401,62 @@ def test_what_jumps_to_the_head_during_a_sweep_is_seen_by_the_next_head_walk_onl
     reader.run()
 
     assert set() == {name for name, at in reader.seen_at.items() if at < whole_at}
+
+
+# ---- ties, where the page token is a bare time
+
+
+HALF_PAGE = 3
+
+
+@dataclass
+class TimeServer:
+    """A list of times, newest first; what ties with the last record of a page is not on the next one."""
+
+    times: list[int]
+
+    def page(self, walk: Walk) -> tuple[list[int], str | None]:
+        """Returns the places of the page's records, and the token of what follows."""
+        asked = HALF_PAGE if walk.is_shifted and not walk.begun else 2 * HALF_PAGE
+        left = [place for place, time in enumerate(self.times) if walk.after is None or time < int(walk.after)]
+        return left[:asked], str(self.times[left[asked - 1]]) if len(left) > asked else None
+
+    def read(self, coverage: Coverage, now: int) -> tuple[Coverage, set[int]]:
+        """Returns the coverage when its last walk has come to its end, and the places of the records it was shown."""
+        walk, seen = coverage.walks[-1], set()
+        while True:
+            places, token = self.page(walk)
+            seen.update(places)
+            coverage, going_on = coverage.advance(walk, [self.times[place] for place in places], token, now)
+            if going_on is None:
+                return stored(coverage), seen
+            walk = going_on
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.integers(0, 40), st.integers(0, 40), st.integers(1, HALF_PAGE))
+def test_what_ties_across_the_end_of_a_page_is_found_by_the_next_sweep(above: int, below: int, tied: int) -> None:
+    """Wherever it lies, up to half a page of it; and no sweep alone says that what it was not shown is gone."""
+    times = [*range(1_000, 1_000 - above, -1), *[500] * tied, *range(400, 400 - below, -1)]
+    server = TimeServer(times)
+    coverage, first = server.read(Coverage().begin(), 10)
+    shown = [first]
+    for now in (20, 30, 40):
+        coverage, seen = server.read(coverage.begin_sweep(shifted=coverage.shift_next), now)
+        shown.append(seen)
+
+        assert set(range(len(times))) == shown[-1] | shown[-2]
+        one_page = len(times) <= 2 * HALF_PAGE
+        assert (now, now if one_page else now - 10) == (coverage.read_whole_at, coverage.read_twice_at)
+
+
+def test_two_walks_whose_pages_end_at_the_same_records_prove_nothing_together() -> None:
+    server = TimeServer([9, 8, 7, 6, 5, 5, 5, 5, 3])
+    coverage, _ = server.read(Coverage().begin(), 10)
+    coverage, _ = server.read(coverage.begin_sweep(), 20)
+
+    assert (20, None) == (coverage.read_whole_at, coverage.read_twice_at)
+    assert coverage.shift_next
 
 
 # ---- single steps

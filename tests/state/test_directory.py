@@ -107,6 +107,21 @@ def test_everything_lies_below_the_directory_in_files_of_its_own(tmp_path: Path)
     assert {tmp_path} == {path.parent for path in paths}
 
 
+def test_only_journals_under_other_masks_are_removed(tmp_path: Path) -> None:
+    """With all that lies beside them; neither those of another app, nor other files."""
+    directory, other = StateDirectory(tmp_path / "state"), "0f" * 8
+    kept = directory.journal_path("1", "ab" * 8)
+    gone = [directory.journal_path("1"), directory.journal_path("1", other)]
+    stay = [kept, kept.with_name(f"{kept.name}-wal"), directory.journal_path("10"), directory.lock_path("1")]
+    gone += [path.with_name(f"{path.name}{suffix}") for path in gone for suffix in ("-wal", ".corrupt", ".opening")]
+    for path in (*gone, *stay):
+        path.touch()
+
+    directory.remove_other_journals("1", "ab" * 8)
+
+    assert sorted(stay) == sorted(directory.root.iterdir())
+
+
 @settings(max_examples=40)
 @given(st.text(max_size=100), st.text(max_size=100))
 def test_names_are_safe_and_differ_where_their_texts_do(one: str, other: str) -> None:

@@ -265,8 +265,9 @@ def test_a_full_disk_names_the_file_and_the_mend(path: Path) -> None:
     )
     said = subprocess.run([sys.executable, "-c", script, str(path)], capture_output=True, text=True, check=True).stdout
 
-    assert said.startswith(f"the page journal {path} cannot be used (")
-    assert "Free some space" in said
+    assert said.startswith(f"{path} cannot be written: ")
+    assert "files of 300 kB at most (ulimit -f). Nothing is lost: " in said
+    assert "Make room on this disk" in said
     assert said.endswith("\nTrue\n"), "what was put before is still there"
 
 

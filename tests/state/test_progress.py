@@ -12,7 +12,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from dashly_state.coverage import Coverage
+from dashly_state.coverage import Coverage, Walk
 from dashly_state.progress import Need, Progress, Told
 
 PAGE_RECORDS = 3
@@ -143,6 +143,14 @@ def test_a_page_says_how_old_the_rest_is_and_the_last_one_that_all_is_there(
     assert (missing_before, checked_at) == (after.missing_before, after.checked_at)
 
 
+def test_a_page_that_holds_all_there_is_counts_as_read_again() -> None:
+    """Of 5 held, one was removed and one is new: what the page does not show is gone, without another request."""
+    known, _ = holding(5, 7).hear(told(5, 8), NOW)
+    after = known.read(known.coverage.walks[0], [8, 7, 6, 5, 4], None, None, NOW + 5)
+
+    assert (5, NOW + 5) == (after.held, after.checked_at)
+
+
 def test_what_was_held_before_is_not_counted_again() -> None:
     known, _ = holding(5, 7).hear(told(8, 10), NOW)
     after = known.read(known.coverage.walks[0], [10, 9, 8, 7, 6, 6], "6", None, NOW)
@@ -200,17 +208,25 @@ class Conversation:
             self.held.add(max(self.listed))
         return need
 
+    def sweep(self) -> None:
+        """Reads everything again, as the reconciler does."""
+        self.progress = self.progress.begin_sweep()
+        while self.progress.coverage.sweep:
+            self._read_page(self.progress.coverage.sweep)
+
     def read(self, pages: int | None = None) -> None:
         """Reads so many pages, or until nothing is missing; every record of a page is kept."""
         while self.progress.pending and pages != 0:
-            walk = self.progress.coverage.walks[0]
-            ids = sorted((one for one in self.listed if walk.after is None or one < int(walk.after)), reverse=True)
-            page = ids[:PAGE_RECORDS]
-            token = str(page[-1]) if len(ids) > PAGE_RECORDS else None
-            self.progress = self.progress.read(walk, page, token, None, self.at)
-            self.held.update(page)
-            self.requests += 1
+            self._read_page(self.progress.coverage.walks[0])
             pages = None if pages is None else pages - 1
+
+    def _read_page(self, walk: Walk) -> None:
+        ids = sorted((one for one in self.listed if walk.after is None or one < int(walk.after)), reverse=True)
+        page = ids[:PAGE_RECORDS]
+        token = str(page[-1]) if len(ids) > PAGE_RECORDS else None
+        self.progress = self.progress.read(walk, page, token, None, self.at)
+        self.held.update(page)
+        self.requests += 1
 
     @property
     def missing(self) -> set[int]:
@@ -382,12 +398,24 @@ def test_known_gap_a_removal_and_two_new_parts_between_two_looks_count_as_one() 
     assert Need.LAST_ONLY is talk.look()
     assert {6} == talk.missing
 
+    talk.sweep()
+
+    assert (set(), 6) == (talk.missing, talk.progress.held)
+
 
 def test_known_gap_two_events_in_one_second_with_a_read_between_them() -> None:
-    """`$last_seen` is shown in whole seconds, and says nothing of the second event; the user's next one brings both."""
+    """`$last_seen` is shown in whole seconds, and says nothing of the second event.
+
+    The user's next one brings both, and so does the next sweep: it is an event that no list shows.
+    """
     first, _ = Progress("events", "1").hear(Told(NOW), NOW)
     read = first.read(first.coverage.walks[0], [100], None, NOW, NOW + 400_000)
     same_second, need = read.hear(Told(NOW), NOW + 900_000)
 
     assert Need.NOTHING is need
     assert Need.READ is same_second.hear(Told(NOW + 1_000_000), NOW + 2_000_000)[1]
+
+    sweep = same_second.begin_sweep()
+    swept = sweep.read(sweep.coverage.walks[0], [101, 100], None, NOW, NOW + 3_000_000)
+
+    assert (101, 2, False) == (swept.newest_id, swept.held, swept.pending)

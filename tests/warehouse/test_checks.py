@@ -118,7 +118,7 @@ def test_a_directory_that_cannot_be_written_to_is_told() -> None:
     assert "right to write" in error.mend
 
 
-@pytest.mark.parametrize("content", [b"", b"hello", b"SQLite format 3\x00" * 500, b"x" * 8 + b"DUCK" + b"y" * 20_000])
+@pytest.mark.parametrize("content", [b"hello", b"SQLite format 3\x00" * 500, b"x" * 8 + b"DUCK" + b"y" * 20_000])
 def test_a_file_that_is_no_duckdb_is_left_alone(tmp_path: Path, content: bytes) -> None:
     file = tmp_path / "w.duckdb"
     file.write_bytes(content)
@@ -363,3 +363,29 @@ def test_what_postgres_says_in_the_middle_of_a_run_has_a_cause(text: str, cause:
     assert found is not None
     assert cause in found.message
     assert found.mend
+
+
+@pytest.mark.parametrize("size", [0, 4096, 8192])
+def test_what_a_full_disk_left_of_a_file_that_was_being_made_is_removed(size: int, tmp_path: Path) -> None:
+    """DuckDB would refuse it ever after, and its headers were not even complete."""
+    file = tmp_path / "w.duckdb"
+    duckdb.connect(str(file)).close()
+    file.write_bytes(file.read_bytes()[:size])
+
+    check_destination(parse_destination(f"duckdb:///{file}"), "dashly")
+
+    assert not file.exists()
+
+
+def test_a_full_disk_of_postgres_is_known_in_any_language(postgres_uri: str) -> None:
+    """By its SQLSTATE, 53100: the message may be in Russian."""
+    connection = psycopg2.connect(postgres_uri)
+    with pytest.raises(psycopg2.Error) as caught, connection.cursor() as cursor:
+        cursor.execute("do $$ begin raise exception 'нет места' using errcode = '53100'; end $$")
+    connection.close()
+
+    explained = explain_failure(caught.value, parse_destination(postgres_uri))
+
+    assert "53100" == caught.value.pgcode
+    assert "is full" in str(explained)
+    assert "Make room on the server" in str(explained)

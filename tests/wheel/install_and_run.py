@@ -28,6 +28,8 @@ for name in {packages!r}:
     where = pathlib.Path(module.__file__).resolve()
     assert where.is_relative_to(sys.prefix), f"{{name}} comes from {{where}}"
     assert where.with_name("py.typed").exists(), f"{{name}} has no py.typed"
+from dashly_warehouse.views import DBT_PACKAGE, read_models
+assert read_models() and (DBT_PACKAGE / "dbt_project.yml").exists(), "the dbt package is not in the wheel"
 print(importlib.metadata.version("dashly-sync"))
 """
 

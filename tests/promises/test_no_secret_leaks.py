@@ -1,4 +1,4 @@
-"""The API token appears nowhere: not on the screen, not in a file, not in a table, not in the list of processes."""
+"""The promise: no secret leaks, not in logs, errors, files, tables or process lists."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""After a run the warehouse equals the simulator's truth exactly, whatever the documents leave open."""
+"""The promise: every record that the API returned to us is in the warehouse, at its newest version, once.
+
+After a run the warehouse equals the simulator's truth exactly, whatever the documents leave open.
+"""
 
 from __future__ import annotations
 

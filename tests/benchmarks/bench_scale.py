@@ -1,0 +1,178 @@
+"""A first load of 200,000 users and 80,000 conversations under 60 requests a minute, in virtual time.
+
+    .venv/bin/python tests/benchmarks/bench_scale.py                      # one page of events a user; see `--help`
+    .venv/bin/python tests/benchmarks/bench_scale.py --users 2000 --conversations 800
+
+The simulator is a process of its own, behind real HTTP, so the memory that is shown is the sync's alone. Only the
+waiting is virtual. Prints how the load went on (virtual hours, requests, rows, memory, CPU), when the rows of the last
+day had arrived, and whether every table has the ids that the simulator knows of.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import multiprocessing
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from dashly.endpoints import DEFAULT_RESOURCES
+from dashly_simulator import Simulator, SimulatorSettings, serve
+from dashly_state.budget import RateLimit
+from dashly_state.clock import VirtualClock
+from dashly_sync.run import Run, RunLimits
+from dashly_sync.settings import Settings
+from dashly_sync.signals import StopSignal
+from dashly_sync.warehouse_pipeline import quiet_dlt
+
+TABLES = ("users", "conversations", "events", "parts")
+SHOWN_EVERY = 0.05
+"""Share of the floor's requests between two lines of the table."""
+
+
+def simulate(settings: SimulatorSettings, pipe: Connection) -> None:
+    """Serves the account until told to stop; then says how many rows it knows, and a sum over their ids."""
+    simulator = Simulator(settings)
+    with serve(simulator) as server:
+        pipe.send((server.base_url, simulator.floor_requests(), simulator.clock.now()))
+        pipe.recv()
+    pipe.send({table: checksum(row["id"] for row in simulator.truth.rows(table)) for table in TABLES})
+
+
+def checksum(ids: Iterable[str]) -> tuple[int, int]:
+    """How many ids, and the sum of 32 bits of each one's MD5."""
+    count = total = 0
+    for one in ids:
+        count += 1
+        total += int(hashlib.md5(one.encode(), usedforsecurity=False).hexdigest()[:8], 16)
+    return count, total
+
+
+class Load:
+    """One first load, and what is shown of it."""
+
+    def __init__(self, base_url: str, floor: int, start: float, place: Path) -> None:
+        self.floor, self.start, self._began, self._next_shown = floor, start, time.monotonic(), 0.0
+        self._clock = VirtualClock(start)
+        self.file = place / "warehouse.duckdb"
+        self._settings = Settings(
+            auth_token=SimulatorSettings().auth_token,
+            base_url=base_url,
+            destination=f"duckdb:///{self.file}",
+            state_dir=place / "state",
+            rate_limit=RateLimit(60, 60.0),
+            reconcile_share=0.0,
+        )
+
+    def carry_out(self) -> Any:
+        """Returns the run's record."""
+        show("virtual hours", "requests", "rows", "memory MB", "CPU s", "wall s")
+        show(*["---:"] * 6)
+        run = Run(self._settings, RunLimits(DEFAULT_RESOURCES), StopSignal(), self._watch, clock=self._clock)
+        return run.carry_out()
+
+    @property
+    def hours(self) -> float:
+        """Virtual hours since the load began."""
+        return (self._clock.now() - self.start) / 3600
+
+    def _watch(self, record: Any, current: Any) -> None:
+        if current is not None or record.requests < self._next_shown * self.floor:
+            return
+        self._next_shown += SHOWN_EVERY
+        usage = resource.getrusage(resource.RUSAGE_SELF)
+        cpu, wall = usage.ru_utime + usage.ru_stime, time.monotonic() - self._began
+        rows = sum(record.records.values())
+        show(f"{self.hours:.2f}", record.requests, rows, resident_mb(), f"{cpu:.0f}", f"{wall:.0f}")
+
+
+def resident_mb() -> int:
+    """Memory of this process now; where the system does not say, the most it ever was."""
+    status = Path("/proc/self/statm")
+    if status.exists():
+        return int(status.read_text().split()[1]) * resource.getpagesize() // 2**20
+    unit = 2**20 if sys.platform == "darwin" else 2**10
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // unit
+
+
+def show(*cells: object) -> None:
+    """Prints a line of a Markdown table."""
+    say(f"| {' | '.join(map(str, cells))} |")
+
+
+def say(line: str) -> None:
+    """Prints it at once."""
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+def last_day(file: Path, start: float) -> list[tuple[str, int, float]]:
+    """By table: rows of the last day before the start, and after how many virtual minutes the last of them was read.
+
+    Of users whom the list shows on that day: nothing says that somebody without `$last_seen` has new events.
+    """
+    since = datetime.fromtimestamp(start, UTC) - timedelta(days=1)
+    parents = {
+        "events": "join dashly.users as p on p.id = c.user_id where p.last_seen_at",
+        "parts": "join dashly.conversations as p on p.id = c.conversation_id where p.updated_at",
+    }
+    found = []
+    with duckdb.connect(str(file), read_only=True) as connection:
+        for table, of_parents in parents.items():
+            sql = f"select count(*), max(epoch(c._synced_at)) from dashly.{table} as c {of_parents} >= $1"
+            rows, last = connection.execute(f"{sql} and c.created_at >= $1", [since]).fetchone() or (0, None)
+            found.append((table, rows, 0.0 if last is None else (last - start) / 60))
+    return found
+
+
+def held(file: Path) -> dict[str, tuple[int, int]]:
+    """By table, the checksum of its ids."""
+    sql = "select count(*), sum(('0x' || substr(md5(id), 1, 8))::bigint)::bigint from dashly.{}"
+    with duckdb.connect(str(file), read_only=True) as connection:
+        return {table: connection.execute(sql.format(table)).fetchone() or (0, 0) for table in TABLES}
+
+
+def main() -> None:
+    """Carries the load out and prints what was seen."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--users", type=int, default=200_000)
+    parser.add_argument("--conversations", type=int, default=80_000)
+    parser.add_argument("--events", type=float, default=8.0, help="mean a user")
+    parser.add_argument("--parts", type=float, default=6.0, help="mean a conversation")
+    chosen = parser.parse_args()
+    account = SimulatorSettings(
+        users=chosen.users,
+        conversations=chosen.conversations,
+        events_per_user=chosen.events,
+        parts_per_conversation=chosen.parts,
+    )
+    quiet_dlt()
+    here, there = multiprocessing.get_context("spawn").Pipe()
+    process = multiprocessing.get_context("spawn").Process(target=simulate, args=(account, there))
+    process.start()
+    base_url, floor, start = here.recv()
+    with tempfile.TemporaryDirectory(prefix="dashly-scale-") as place:
+        load = Load(base_url, floor, start, Path(place))
+        record = load.carry_out()
+        here.send("stop")
+        say(f"\n{record.outcome}: {record.requests} requests, floor {floor}: {record.requests / floor - 1:+.2%}")
+        say(f"{load.hours:.2f} virtual hours; the floor at 60 a minute is {floor / 3600:.2f}")
+        for table, rows, minutes in last_day(load.file, start):
+            say(f"last day: {rows} {table}, all read after {minutes:.1f} virtual minutes")
+        same = held(load.file) == here.recv()
+        say(f"every id of {', '.join(TABLES)} is there, once" if same else "IDS ARE MISSING OR TWICE")
+    process.join()
+    sys.exit(not same)
+
+
+if __name__ == "__main__":
+    main()
