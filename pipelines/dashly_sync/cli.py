@@ -365,6 +365,25 @@ def query(sql: str, shape: Any, output: Path | None, max_rows: int | None, **fla
 
 
 @cli.command()
+@click.option("--dialect", default="postgres", show_default=True, help="bigquery, snowflake, databricks, clickhouse, …")
+@with_settings("dataset_name", "business_hours")
+def views(dialect: str, **flags: Any) -> None:
+    """Print the analytics views as SQL, for a warehouse that `run` makes none in.
+
+    \b
+    dashly-sync views --dialect snowflake > views.sql
+    """
+    from dashly_warehouse.dialects import view_statements
+
+    settings = settings_of(flags)
+    for statement, doubt in view_statements(settings.dataset_name, settings.business_hours, dialect):
+        if doubt:
+            view = statement.partition(" view ")[2].partition(" ")[0]
+            click.echo(f"dashly-sync: {view} needs a hand in {dialect}: {doubt}", err=True)
+        click.echo(statement)
+
+
+@cli.command()
 @click.option("--users", default=200, show_default=True, type=click.IntRange(0, 1_000_000))
 @click.option("--conversations", default=120, show_default=True, type=click.IntRange(0, 1_000_000))
 @click.option("--port", default=8099, show_default=True, type=click.IntRange(0, 65535))

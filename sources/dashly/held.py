@@ -152,9 +152,9 @@ class DestinationProgress:
         return schema is not None and SYNC_PROGRESS.name in self._pipeline.schemas[schema].tables
 
 
-def microseconds_of(moment: datetime | None) -> int | None:
-    """Returns microseconds since 1970 of a timestamp that a destination gave back."""
-    return None if moment is None else microseconds(moment.isoformat())
+def microseconds_of(moment: datetime | str | None) -> int | None:
+    """Returns microseconds since 1970 of a timestamp that a destination gave back; some have no type for it."""
+    return microseconds(moment.isoformat() if isinstance(moment, datetime) else moment)
 
 
 def _whole(value: str | None) -> int | None:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import io
-import os
-import pty
-import subprocess
+from pathlib import Path
 
 import pytest
 from pyarrow import parquet
-from tests.command_line.conftest import SCRIPT, App, Shell, equals_golden
+from tests.command_line.conftest import App, Shell, equals_golden
+
+from dashly_sync.answers import SHAPES, Shape, answer
+from dashly_sync.settings import Settings, UsageError
+from dashly_warehouse.connections import connect
+from dashly_warehouse.errors import QueryError
+from dashly_warehouse.specs import parse_destination
 
 HERE = ("--to", "duckdb:///warehouse.duckdb")
 SQL = "select id, name, email, last_seen_at, props from users order by last_seen_at desc, id limit 3"
@@ -62,52 +66,67 @@ def test_a_pipe_that_closes_early_is_no_error(synced: tuple[App, Shell]) -> None
         assert (0, "") == (process.wait(60), process.stderr.read())
 
 
-@pytest.mark.parametrize("shape", ["table", "json", "csv", "parquet"])
-def test_an_answer_goes_to_a_file_that_is_named_for_its_shape(shape: str, synced: tuple[App, Shell]) -> None:
-    """stdout stays empty, stderr says how much there is; what stood in the file before is gone."""
+def test_a_file_is_named_and_its_ending_says_the_shape(synced: tuple[App, Shell]) -> None:
+    """Nothing on stdout, stderr says how much there is; what stood in the file before is gone."""
     _, shell = synced
-    file = shell.folder / f"answer.{shape}"
+    file = shell.folder / "answer.parquet"
     file.write_text("old")
 
     ended = shell.run("query", SQL, *HERE, "--output", file.name)
-    printed = shell.run("query", SQL, *HERE, "--format", shape)
 
-    assert (0, "", f"3 rows in {file.name}\n") == (ended.exit, ended.stdout, ended.stderr)
-    if shape == "parquet":
-        found = parquet.read_table(file)
-        assert ["id", "name", "email", "last_seen_at", "props"] == found.column_names
-        assert (3, "timestamp[us, tz=UTC]") == (found.num_rows, str(found.schema.field("last_seen_at").type))
-    else:
-        with file.open(encoding="utf-8") as opened:
-            assert printed.stdout == opened.read()
+    assert (0, "", "3 rows in answer.parquet\n") == (ended.exit, ended.stdout, ended.stderr)
+    found = parquet.read_table(file)
+    assert ["id", "name", "email", "last_seen_at", "props"] == found.column_names
+    assert (3, "timestamp[us, tz=UTC]") == (found.num_rows, str(found.schema.field("last_seen_at").type))
     file.unlink()
 
 
-def test_a_query_that_fails_leaves_the_file_as_it_was(synced: tuple[App, Shell]) -> None:
-    _, shell = synced
-    file = shell.folder / "answer.csv"
+class Out(io.TextIOWrapper):
+    """What stdout is: a pipe or as a terminal."""
+
+    def __init__(self, *, is_terminal: bool = False) -> None:
+        self.bytes = io.BytesIO()
+        super().__init__(self.bytes, encoding="utf-8", newline="")
+        self._is_terminal = is_terminal
+
+    def isatty(self) -> bool:
+        return self._is_terminal
+
+
+@pytest.fixture
+def settings(synced: tuple[App, Shell]) -> Settings:
+    return Settings(destination=f"duckdb:///{synced[1].folder}/warehouse.duckdb")
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_file_holds_what_would_be_printed(shape: Shape, settings: Settings, tmp_path: Path) -> None:
+    printed, file = Out(), tmp_path / f"answer.{shape}"
+
+    answer(settings, SQL, shape, None, None, printed)
+    count = answer(settings, SQL, None, file, None, Out(is_terminal=True))
+
+    printed.flush()
+    assert (3, printed.bytes.getvalue()) == (count, file.read_bytes())
+
+
+def test_a_query_that_fails_leaves_the_file_as_it_was(settings: Settings, tmp_path: Path) -> None:
+    file = tmp_path / "answer.csv"
     file.write_text("old")
 
-    ended = shell.run("query", "select cast(id as bigint) / 0, cast(name as int) from users", *HERE, "-o", file.name)
-    nowhere = shell.run("query", SQL, *HERE, "-o", "missing/answer.csv")
+    with pytest.raises(QueryError):
+        answer(settings, "select cast(name as int) from users", None, file, None, Out())
+    with pytest.raises(UsageError, match=r"missing/answer\.csv cannot be written: No such file or directory"):
+        answer(settings, SQL, None, tmp_path / "missing" / "answer.csv", None, Out())
 
-    assert (2, "old") == (ended.exit, file.read_text())
-    assert 2 == nowhere.exit
-    assert "missing/answer.csv cannot be written: No such file or directory" in nowhere.stderr
-    assert [] == [one.name for one in shell.folder.iterdir() if "partial" in one.name]
-    file.unlink()
+    assert ("old", ["answer.csv"]) == (file.read_text(), [one.name for one in tmp_path.glob("*answer*")])
 
 
-def test_parquet_goes_to_a_pipe_and_to_no_terminal(synced: tuple[App, Shell]) -> None:
-    _, shell = synced
-    command = [str(SCRIPT), "query", SQL, *HERE, "--format", "parquet"]
-    master, terminal = pty.openpty()
+def test_parquet_is_not_shown_on_a_terminal(settings: Settings) -> None:
+    with pytest.raises(UsageError, match="parquet is nothing to look at"):
+        answer(settings, SQL, "parquet", None, None, Out(is_terminal=True))
 
-    piped = subprocess.run(command, cwd=shell.folder, env=shell.environ, capture_output=True, check=True)
-    shown = subprocess.run(command, cwd=shell.folder, env=shell.environ, stdout=terminal, stderr=subprocess.PIPE)
-    os.close(terminal)
-    os.close(master)
 
-    assert 3 == parquet.read_table(io.BytesIO(piped.stdout)).num_rows
-    assert 2 == shown.returncode
-    assert b"parquet is nothing to look at: name a file, as in --output users.parquet, or a pipe" in shown.stderr
+def test_nothing_else_is_in_an_answer_that_takes_long(settings: Settings) -> None:
+    """DuckDB would draw a progress bar on stdout after two seconds."""
+    with connect(parse_destination(settings.destination), "dashly") as warehouse:
+        assert [(False,)] == warehouse.execute("select current_setting('enable_progress_bar')::boolean")

@@ -30,6 +30,8 @@ VALUES = {
     "state_dir": "/tmp/level-{}",
     "reconcile_share": "0.{}",
     "business_hours": "mon 0{}:00-09:00 UTC",
+    "schema_contract": "freeze",
+    "snapshot": "/tmp/level-{}.duckdb",
     "mask": "users.props.level {}=redact",
     "mask_key": "mask-key-of-level-{}",
 }

@@ -210,7 +210,11 @@ def config_example() -> str:
     return "\n".join(["[sources.dashly]", *lines])
 
 
-EXAMPLES = {"state_dir": "/var/lib/dashly-sync", "mask": "pii,users.name=redact"}
+EXAMPLES = {
+    "state_dir": "/var/lib/dashly-sync",
+    "snapshot": "/srv/dashly_read.duckdb",
+    "mask": "pii,users.name=redact",
+}
 """What a setting without a default may be."""
 
 
@@ -223,6 +227,7 @@ def _default(setting: Setting) -> str:
     without = {
         "auth_token": "required",
         "state_dir": "the platform's user state directory",
+        "snapshot": "none is published",
         "mask": "nothing is masked",
         "mask_key": "required where masks hash",
     }
@@ -263,8 +268,8 @@ def tables_page() -> Iterator[str]:
     sample = next(iter(TABLES.values())).columns()
     yield _columns_table((name, sample[name], note) for name, note in BOOKKEEPING_NOTES.items())
     yield (
-        "dlt adds `_dlt_id` and `_dlt_load_id`, the package that brought the row, and keeps tables of its own, whose\n"
-        "names begin with `_dlt_`."
+        "dlt keeps tables of its own, whose names begin with `_dlt_`. Except on DuckDB it also adds `_dlt_id` and\n"
+        "`_dlt_load_id`, the package that brought the row."
     )
     for table in TABLES.values():
         yield from _section(table)
@@ -348,6 +353,7 @@ WHAT_TO_DO = {
     "ApiUnavailable": "Run again when the API answers; what was read is loaded.",
     "RateLimited": "Give this job a token of its own; the next run continues where this one stopped.",
     "ApiChanged": "Run `dashly-sync check`; if it agrees, the API has changed and dashly-sync has to follow.",
+    "SchemaChanged": "Look at what is new, then run once with `--schema-contract evolve`.",
     "Stopped": "Nothing: the next run goes on.",
     "BudgetError": "See that the state directory has space and is yours to write; until then no request starts.",
     "JournalError": "See that the state directory has space and is yours to write, or choose another one.",
