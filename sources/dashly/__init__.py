@@ -96,7 +96,7 @@ def dashly(
         try:
             journal.keep_only(slice_id)
             lookup = DestinationProgress(pipeline)
-            batches = RowBatches(takes_arrow(pipeline))
+            batches = RowBatches(takes_arrow(pipeline, dlt.current.source_schema()))
             yield _primer(selected, batches)
             yield from batches.of(Reading(run, selected, state, lookup, how_far, journal, slice_id).pages())
         finally:

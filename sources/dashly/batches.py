@@ -13,6 +13,7 @@ from typing import Any
 
 import dlt
 import pyarrow as pa
+from dlt import Schema
 
 from dashly.slices import PageRows
 from dashly.tables import BOOL, DOUBLE, INTEGER, JSON, TABLES, TEXT, TIME, Table
@@ -65,9 +66,13 @@ class RowBatches:
         return PageRows({resource: {table: rows}})
 
 
-def takes_arrow(pipeline: dlt.Pipeline) -> bool:
-    """Returns whether the pipeline's destination is given Arrow tables."""
-    return pipeline.destination is not None and pipeline.destination.destination_type == _DUCKDB
+def takes_arrow(pipeline: dlt.Pipeline, schema: Schema) -> bool:
+    """Returns whether the pipeline's destination is given Arrow tables.
+
+    Not when its tables have dlt's `_dlt_id`, which Arrow rows lack: dicts filled them before, and go on doing so.
+    """
+    filled_by_dicts = any("_dlt_id" in schema.tables[name]["columns"] for name in TABLES.keys() & schema.tables.keys())
+    return pipeline.destination is not None and pipeline.destination.destination_type == _DUCKDB and not filled_by_dicts
 
 
 def arrow_table(table: Table, rows: list[dict[str, Any]]) -> pa.Table:

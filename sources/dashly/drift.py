@@ -60,7 +60,7 @@ class Drift:
         if new and self._frozen and known_kind:
             raise SchemaChanged(
                 "; ".join(f"{name} {why}" for name, why in sorted(new.items())),
-                "Look at it, then run once with --schema-contract evolve: `extra` keeps it, and it is known from then on",
+                "Look at it, then run once with --schema-contract evolve: it goes to `extra` and is known from then on",
             )
         self._untaken.update(new)
         self._new.update(new if known_kind else ())
