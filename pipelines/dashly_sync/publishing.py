@@ -13,7 +13,7 @@ from dashly_warehouse.specs import DestinationSpec, parse_destination
 EVERY_SECONDS = 600.0
 """As long as the longest slice: after each of those there is something new."""
 MOST_SHARE = 0.05
-"""Of a run's time may go to copying: 600 s are enough for 8 GB at the 0.25 GB/s of a busy disk."""
+"""Of a run's time may go to copying: 600 s are enough for 12 GB at the 0.4 GB/s of a busy disk."""
 
 
 class Publisher:

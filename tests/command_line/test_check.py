@@ -27,7 +27,7 @@ def test_what_is_not_well_comes_with_its_mend(synced: tuple[App, Shell]) -> None
     """The other verdicts are given all the same."""
     app, shell = synced
 
-    ended = shell.run("check", "--to", "duckdb:///missing/new.duckdb")
+    ended = shell.run("check", "--to", "duckdb:///missing/new.duckdb", DASHLY_SNAPSHOT="missing/read.duckdb")
 
     assert (4, "") == (ended.exit, ended.stderr)
     equals_golden("check_missing_folder", plain(ended.stdout, app, shell).replace(str(shell.folder), "FOLDER"))
