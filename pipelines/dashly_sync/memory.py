@@ -7,7 +7,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from dashly.endpoints import LISTS
 from dashly.reconcile import LONGEST_GRANT_SECONDS
+from dashly.values import MICRO
 from dashly_state.budget import RateLimit
 from dashly_state.coverage import Coverage
 from dashly_sync.settings import Settings
@@ -45,6 +47,12 @@ class Memory:
     def coverage(self, name: str) -> Coverage:
         """Returns what has been read of a list."""
         return Coverage.from_state(self.source.get("resources", {}).get(name, {}).get("coverage"))
+
+    def head_floor(self, name: str) -> int | None:
+        """Returns how far down the next look at a list's head goes, microseconds since 1970; None to its end."""
+        endpoint, of_list = LISTS[name], self.source.get("resources", {}).get(name, {})
+        settled = endpoint.settled(of_list.get("looked_at"))
+        return self.coverage(name).head_floor(endpoint.look_back_seconds * MICRO, settled)
 
     def allowance(self, share: float, limit: RateLimit, now: float) -> int:
         """Returns how many requests a run that begins now may spend on reading again what is known.

@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from dashly.endpoints import LISTS
 from dashly.paging import PAGE_RECORDS
 from dashly.records import Record
 from dashly.values import MICRO
@@ -67,21 +66,24 @@ class Outlook:
         return len(positions) * seconds * MICRO / max(1.0, now * MICRO - positions[-1])
 
 
-def look_out(probe: Probe, name: str, coverage: Coverage, live: int, spare: int, now: int) -> Outlook:
+def look_out(
+    probe: Probe, name: str, coverage: Coverage, floor: int | None, live: int, spare: int, now: int
+) -> Outlook:
     """Returns what a run will find in a list.
 
     Args:
         probe: Asks once for the head, and more often where the list has to be measured.
         name: Of the list.
         coverage: What has been read of it.
+        floor: How far down its head is looked at; None when nothing of it is known.
         live: Rows of it in the warehouse.
         spare: Requests to leave for others.
         now: Microseconds since 1970.
     """
     head = probe.page(name) or Look([], [], None)
-    if coverage.newest is None:
+    if floor is None:
         return _whole_list(probe, name, head, spare, now)
-    pages, certainty = _head_pages(head, coverage.newest - LISTS[name].look_back_seconds * MICRO)
+    pages, certainty = _head_pages(head, floor)
     known = f"head: {pages} page{'' if pages == 1 else 's'}"
     begun = [walk for walk in coverage.gaps if walk.begun]
     if not begun:

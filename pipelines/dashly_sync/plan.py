@@ -177,8 +177,9 @@ class _Planner:
         """Yields what each resource costs; asks on the way."""
         for name in (name for name in LISTS if name in self._selected):
             spare = self._requests_for_users() + (2 if name == "users" else 0)
-            coverage, live = self._history.memory.coverage(name), self._history.live.get(name, 0)
-            self._outlooks[name] = look_out(self._probe, name, coverage, live, spare, int(self._now * MICRO))
+            memory, live = self._history.memory, self._history.live.get(name, 0)
+            coverage, floor = memory.coverage(name), memory.head_floor(name)
+            self._outlooks[name] = look_out(self._probe, name, coverage, floor, live, spare, int(self._now * MICRO))
             outlook = self._outlooks[name]
             yield Line(name, math.ceil(outlook.pages), outlook.certainty, outlook.because)
         for name, endpoint in LISTS.items():

@@ -196,7 +196,7 @@ def rewound(coverage: Coverage, to: int, look_back: int) -> Coverage:
         >>> rewound(Coverage(900, (walk,)), 800, 10) == Coverage(800, (walk,))
         True
         >>> rewound(Coverage(900, (walk,)), 500, 10)
-        Coverage(newest=None, walks=(), read_whole_at=None)
+        Coverage(newest=None, walks=(), read_whole_at=None, read_twice_at=None, shift_next=False)
     """
     if coverage.newest is None or coverage.newest <= to:
         return coverage
@@ -208,6 +208,7 @@ def rewound(coverage: Coverage, to: int, look_back: int) -> Coverage:
 
 def _rewind_list(source: MutableMapping[str, Any], name: str, to: int) -> None:
     state = source["resources"][name]
+    state.pop("looked_at", None)
     look_back = LISTS[name].look_back_seconds * MICRO
     state["coverage"] = rewound(Coverage.from_state(state["coverage"]), to, look_back).to_state()
     source.get("run", {}).pop("heads_at", None)  # a run that takes up an unfinished one at once would skip the heads

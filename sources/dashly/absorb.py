@@ -109,6 +109,7 @@ class Absorber:
         token, in_order = self._checked_offset(task, page, positions)
         if not task.walk.begun and not task.walk.is_sweep:
             self._state.run["heads_at"] = page.fetched_at
+            self._state.of(name)["looked_at"] = now
         known = self._agenda.coverage[name]
         coverage, going_on = known.advance(task.walk, positions if in_order else [], token, now)
         self._agenda.set_coverage(name, coverage)

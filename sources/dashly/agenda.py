@@ -145,7 +145,7 @@ class Agenda:
         if not carried <= frozenset(state.get("carried", carried)):
             coverage, heads = Coverage(), True
         if heads:
-            coverage = coverage.begin(endpoint.look_back_seconds * MICRO)
+            coverage = coverage.begin(endpoint.look_back_seconds * MICRO, endpoint.settled(state.get("looked_at")))
         state["carried"] = sorted(carried)
         self.set_coverage(endpoint.resource, coverage)
         for walk in coverage.gaps:

@@ -13,7 +13,6 @@ from typing import Any
 
 import dlt
 import pyarrow as pa
-from dlt import Schema
 
 from dashly.slices import PageRows
 from dashly.tables import BOOL, DOUBLE, INTEGER, JSON, TABLES, TEXT, TIME, Table
@@ -66,7 +65,7 @@ class RowBatches:
         return PageRows({resource: {table: rows}})
 
 
-def takes_arrow(pipeline: dlt.Pipeline, schema: Schema) -> bool:
+def takes_arrow(pipeline: dlt.Pipeline, schema: dlt.Schema) -> bool:
     """Returns whether the pipeline's destination is given Arrow tables.
 
     Not when its tables have dlt's `_dlt_id`, which Arrow rows lack: dicts filled them before, and go on doing so.

@@ -19,8 +19,11 @@ from typing import Any
 
 from dashly import records
 from dashly.records import Record, Rows
-from dashly.values import boolean, id_number, integer, microseconds
+from dashly.values import MICRO, boolean, id_number, integer, microseconds
 from dashly_state.progress import Told
+
+CLOCK_AHEAD_SECONDS = 300
+"""This machine's clock may be so far ahead of the server's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,14 @@ class ListEndpoint:
     pages: bool = True
     may_offset: bool = False
     """Whether the list may page by offset and limit instead of `after`."""
+
+    def settled(self, looked_at: int | None) -> int | None:
+        """Returns up to where everything had come that comes late, when the head was looked at; microseconds.
+
+        Whatever changed before that showed no later than `look_back_seconds` after its time. So a list in which nothing
+        happened for a while costs one page, however much had happened just before.
+        """
+        return None if looked_at is None else looked_at - (self.look_back_seconds + CLOCK_AHEAD_SECONDS) * MICRO
 
 
 @dataclass(frozen=True, slots=True)

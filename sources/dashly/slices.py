@@ -24,7 +24,8 @@ class SourceState:
     `fields`: by kind of record, what the warehouse has met of the API's fields, see `Drift`.
     `unsettled_since`: the earliest `_synced_at` that may not have been settled in the warehouse."""
     of: Callable[[str], State]
-    """State of one list: its `coverage`, what was `carried` along, `unconfirmed` and `listed_since` from its sweeps."""
+    """State of one list: its `coverage`, when its head was `looked_at`, what was `carried` along, `unconfirmed` and
+    `listed_since` from its sweeps."""
 
     @property
     def run(self) -> State:

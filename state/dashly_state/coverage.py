@@ -102,20 +102,29 @@ class Coverage:
         """Whether nothing is known to be missing."""
         return not self.gaps
 
-    def begin(self, look_back: int = 0) -> Coverage:
+    def begin(self, look_back: int = 0, settled: int | None = None) -> Coverage:
         """Returns the coverage with a head walk open, down to `look_back` below the newest known position.
 
         Args:
             look_back: 0 reads the positions equal to the newest again, as times can tie; `IDS_ARE_UNIQUE` does not.
+            settled: What comes late came late enough to have been seen up to here: no need to look further back.
 
         Example:
             >>> Coverage(newest=900).begin().gaps[0].floor
             900
+            >>> [Coverage(newest=900).begin(50, settled).gaps[0].floor for settled in (800, 870, 1000)]
+            [850, 870, 900]
         """
         if self.gaps and not self.gaps[0].begun:
             return self
-        floor = None if self.newest is None else self.newest - look_back
-        return replace(self, walks=(Walk(floor=floor), *self.walks))
+        return replace(self, walks=(Walk(floor=self.head_floor(look_back, settled)), *self.walks))
+
+    def head_floor(self, look_back: int, settled: int | None = None) -> int | None:
+        """Returns the floor of the head walk that `begin` opens; None when nothing is known."""
+        if self.newest is None:
+            return None
+        below = self.newest - look_back
+        return below if settled is None else max(below, min(self.newest, settled))
 
     def begin_sweep(self, *, shifted: bool = False) -> Coverage:
         """Returns the coverage with a sweep open; the open one when there is one."""
