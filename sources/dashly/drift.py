@@ -20,7 +20,7 @@ ENOUGH_RECORDS = 50
 class Drift:
     """What one run saw of the API's fields; keep one for a whole run.
 
-    Of a kind of record that the warehouse had not met before the run, nothing is new.
+    Nothing is new until the first load is whole, nor of a kind of record that the warehouse had not met before the run.
 
     Args:
         contract: `evolve` keeps what is new in `extra`; `freeze` raises `SchemaChanged` before it is loaded.
@@ -31,6 +31,7 @@ class Drift:
         self._begun = False
         self._known: frozenset[str] = frozenset()
         self._always_before: dict[str, frozenset[str]] = {}
+        self._met: frozenset[str] = frozenset()
         self._untaken: set[str] = set()
         self._new: set[str] = set()
         self._ever: dict[str, set[str]] = {}
@@ -43,6 +44,7 @@ class Drift:
             self._begun = True
             self._known = frozenset(state.get("untaken", ()))
             self._always_before = {kind: frozenset(fields) for kind, fields in state.get("always", {}).items()}
+            self._met = frozenset(self._always_before if state.get("is_whole") else ())
 
     def see(self, kind: str, records: Iterable[Mapping[str, Any]], untaken: Iterable[tuple[str, str, str]]) -> None:
         """Notes the fields of a page.
@@ -56,21 +58,27 @@ class Drift:
             SchemaChanged: One of them is new, and the contract is frozen. Nothing is noted then.
         """
         new = {f"{table}.{name}": why for table, name, why in untaken if f"{table}.{name}" not in self._known}
-        known_kind = kind in self._always_before
-        if new and self._frozen and known_kind:
+        if new and self._frozen and kind in self._met:
             raise SchemaChanged(
                 "; ".join(f"{name} {why}" for name, why in sorted(new.items())),
                 "Look at it, then run once with --schema-contract evolve: it goes to `extra` and is known from then on",
             )
         self._untaken.update(new)
-        self._new.update(new if known_kind else ())
+        self._new.update(new if kind in self._met else ())
         for record in records:
             self._records[kind] = self._records.get(kind, 0) + 1
             self._ever.setdefault(kind, set()).update(record)
             self._always[kind] = self._always.get(kind, record.keys()) & record.keys()
 
-    def remember(self, state: State) -> None:
-        """Writes down what the warehouse will have met when this slice is loaded."""
+    def remember(self, state: State, *, is_whole: bool) -> None:
+        """Writes down what the warehouse will have met when this slice is loaded.
+
+        Args:
+            state: Where to.
+            is_whole: Nothing is known to be missing any more.
+        """
+        if is_whole:
+            state["is_whole"] = True
         state["untaken"] = sorted(self._known | self._untaken)
         before = {**self._always, **self._always_before}
         state["always"] = {kind: sorted(before[kind] & self._always.get(kind, before[kind])) for kind in sorted(before)}
@@ -80,7 +88,7 @@ class Drift:
         gone = sorted(
             f"{kind}.{name}"
             for kind, fields in self._always_before.items()
-            if self._records.get(kind, 0) >= ENOUGH_RECORDS
+            if kind in self._met and self._records.get(kind, 0) >= ENOUGH_RECORDS
             for name in fields - self._ever[kind]
         )
         news = {

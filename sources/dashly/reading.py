@@ -197,9 +197,9 @@ class Reading:
     def _conclude(self) -> None:
         """Notes how the slice ended."""
         limits, error, coverage = self._limits, self._error, self._agenda.coverage
-        self._reader.drift.remember(self._state.source.setdefault("fields", {}))
         limits.finished = error is None and not limits.replayed and self._next_task() is None
         limits.error = None if isinstance(error, Stopped) else error
+        self._reader.drift.remember(self._state.source.setdefault("fields", {}), is_whole=limits.finished)
         limits.open_lists = [name for name, known in coverage.items() if not known.complete]
         if limits.finished:
             self._state.source.pop("run", None)

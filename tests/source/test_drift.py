@@ -20,7 +20,7 @@ def after(*runs: tuple[list[dict[str, Any]], list[tuple[str, str, str]]], contra
         drift = Drift(contract)
         drift.begin(state)
         drift.see("users", records, untaken)
-        drift.remember(state)
+        drift.remember(state, is_whole=True)
     return drift.notices()
 
 
@@ -31,15 +31,15 @@ def test_a_new_field_is_said_once() -> None:
 
 
 def test_a_later_slice_of_the_run_repeats_and_forgets_nothing() -> None:
-    state: dict[str, Any] = {"untaken": [], "always": {"users": ["id", "presence", "props"]}}
+    state: dict[str, Any] = {"untaken": [], "always": {"users": ["id", "presence", "props"]}, "is_whole": True}
     drift = Drift()
     for _ in range(2):
         drift.begin(state)
         drift.see("users", USERS, NEW)
-        drift.remember(state)
+        drift.remember(state, is_whole=True)
 
     assert ["the API sends what no column takes, kept in `extra`: users.mood"] == drift.notices()
-    assert {"untaken": ["users.mood"], "always": {"users": ["id", "presence", "props"]}} == state
+    assert ["users.mood"] == state["untaken"]
 
 
 def test_a_field_that_every_record_had_and_none_has_is_said_once() -> None:
@@ -67,11 +67,20 @@ def test_a_frozen_contract_refuses_what_is_new_and_nothing_else() -> None:
 
 
 def test_what_was_refused_is_still_new_to_the_next_run() -> None:
-    state: dict[str, Any] = {"untaken": [], "always": {"users": ["id"]}}
+    state: dict[str, Any] = {"untaken": [], "always": {"users": ["id"]}, "is_whole": True}
     drift = Drift(FREEZE)
     drift.begin(state)
     with pytest.raises(SchemaChanged):
         drift.see("users", USERS, NEW)
-    drift.remember(state)
+    drift.remember(state, is_whole=True)
 
-    assert {"untaken": [], "always": {"users": ["id"]}} == state
+    assert {"untaken": [], "always": {"users": ["id"]}, "is_whole": True} == state
+
+
+def test_nothing_is_new_before_the_first_load_is_whole() -> None:
+    state: dict[str, Any] = {"untaken": [], "always": {"users": ["id"]}}
+    drift = Drift(FREEZE)
+    drift.begin(state)
+    drift.see("users", USERS, NEW)
+
+    assert [] == drift.notices()
