@@ -814,6 +814,7 @@ def share_of_budget_used(arrivals: list[float], limit: RateLimit) -> float:
     return limit.seconds * len(periods) / sum(periods)
 
 
+@pytest.mark.soak  # evenly only on a machine that has time for all three
 def test_three_processes_use_the_whole_budget_evenly_and_never_more(path: Path, tmp_path: Path) -> None:
     limit, log = RateLimit(30, 2), tmp_path / "arrivals"
     arrivals = run_spenders(path, log, limit, 5.0, 0.03, [1, 1, 1])
