@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from dashly.agenda import Agenda
@@ -21,6 +22,8 @@ from dashly_state.progress import Need, Progress
 
 GONE_BODY = b'{"meta": {"status": 400, "error": "LookupError"}, "data": {}}'
 """What stands for an answer that the API does not know the parent."""
+LAST_FEW = 3
+"""Records of a page that say how recent the next page is."""
 
 
 class Absorber:
@@ -184,8 +187,7 @@ class Absorber:
         endpoint = CHILDREN[task.resource]
         current = self._agenda.progress(progress)
         numbers = [number for number in map(id_number, page.records) if number is not None] if endpoint.pages else []
-        created = [at for at in (microseconds(record.get("created")) for record in page.records) if at is not None]
-        after = current.read(task.walk, numbers, page.next_token, min(created, default=None), now)
+        after = current.read(task.walk, numbers, page.next_token, next_page_from(page.records), now)
         if task.parent in self._heard_in_flight:
             self._heard_in_flight.discard(task.parent)
             after = after.begin()
@@ -221,3 +223,17 @@ class Absorber:
             carrier = by_resource.setdefault(next(iter(by_resource), min(selected)), {})
             carrier["sync_progress"] = [progress_row(one, moment) for one in progress]
         return PageRows(by_resource)
+
+
+def next_page_from(records: Sequence[Record]) -> int | None:
+    """Returns about when the newest child of the next page was created, microseconds since 1970.
+
+    Children come by id, newest first, but an event may be written down long after it happened. So a single one at the
+    end of a page says little: the newest of the last few does.
+
+    Example:
+        >>> next_page_from([{"created": 9}, {"created": 8}, {"created": 1}, {"created": 7}])
+        8000000
+    """
+    moments = (microseconds(record.get("created")) for record in records[-LAST_FEW:])
+    return max((moment for moment in moments if moment is not None), default=None)

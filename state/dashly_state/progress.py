@@ -93,14 +93,14 @@ class Progress:
             return replace(heard, coverage=coverage, held=self.held + 1), need
         return heard, need
 
-    def read(self, walk: Walk, ids: Sequence[int], next_token: str | None, oldest_at: int | None, now: int) -> Progress:
+    def read(self, walk: Walk, ids: Sequence[int], next_token: str | None, next_at: int | None, now: int) -> Progress:
         """Returns the progress after one page of the children's list.
 
         Args:
             walk: The one of `coverage.walks` that the page belongs to.
             ids: Of the page's children.
             next_token: None at the end of the list.
-            oldest_at: When the oldest child of the page was created, microseconds since 1970.
+            next_at: How recent the next page may be, microseconds since 1970; None when nothing says so.
             now: Microseconds since 1970.
         """
         coverage, _ = self.coverage.advance(walk, ids, next_token, now)
@@ -112,7 +112,7 @@ class Progress:
             self,
             coverage=coverage,
             held=held,
-            missing_before=self.told.at if oldest_at is None else min(self.told.at, oldest_at),
+            missing_before=self.told.at if next_at is None else min(self.told.at, next_at),
         )
 
     def begin_sweep(self) -> Progress:

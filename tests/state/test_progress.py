@@ -130,15 +130,15 @@ def test_a_walk_half_read_stays_open_below_what_is_new() -> None:
 
 
 @pytest.mark.parametrize(
-    ("oldest_at", "token", "missing_before", "checked_at"),
+    ("next_at", "token", "missing_before", "checked_at"),
     [(NOW - 9, "70", NOW - 9, None), (NOW + 9, "70", NOW, None), (None, "70", NOW, None), (NOW - 9, None, NOW - 9, 5)],
 )
 def test_a_page_says_how_old_the_rest_is_and_the_last_one_that_all_is_there(
-    oldest_at: int | None, token: str | None, missing_before: int, checked_at: int | None
+    next_at: int | None, token: str | None, missing_before: int, checked_at: int | None
 ) -> None:
     """Never more recent than the parent itself: events can be dated ahead."""
     known, _ = Progress("parts", "1").hear(told(9, 90), NOW)
-    after = known.read(known.coverage.walks[0], [90, 80], token, oldest_at, now=5)
+    after = known.read(known.coverage.walks[0], [90, 80], token, next_at, now=5)
 
     assert (missing_before, checked_at) == (after.missing_before, after.checked_at)
 
