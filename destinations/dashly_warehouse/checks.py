@@ -1,11 +1,12 @@
 """Whether a destination works, found out by trying it for real and leaving nothing behind."""
 
 import tempfile
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from dashly_warehouse.connections import Connection, connect
+from dashly_warehouse.connections import WAIT_SECONDS, Connection, Sleep, connect
 from dashly_warehouse.errors import DestinationUnavailable
 from dashly_warehouse.failures import database_failure, duckdb_failure
 from dashly_warehouse.specs import DestinationSpec, check_dataset_name, check_name_clash
@@ -25,12 +26,23 @@ select current_user, current_database(),
 """
 
 
-def check_destination(spec: DestinationSpec, dataset: str) -> None:
+def check_destination(
+    spec: DestinationSpec,
+    dataset: str,
+    wait_seconds: float = WAIT_SECONDS,
+    sleep: Sleep = time.sleep,
+) -> None:
     """Nothing, when a sync into `dataset` of this destination could load now.
 
     DuckDB: removes a file that was only begun, opens the file for writing and makes the schema in a transaction that it
     rolls back; where there is no file yet, tries to make one beside it. Postgres: logs in and asks for the rights on
     the dataset and on its `_staging` twin, where dlt prepares merges. Any other: lets dlt open it.
+
+    Args:
+        spec: Which warehouse.
+        dataset: The schema that is to receive the tables.
+        wait_seconds: How long to wait for a DuckDB file that another process holds.
+        sleep: How to wait.
 
     Raises:
         DestinationConfigError: The destination or dataset cannot work as they are named.
@@ -39,14 +51,14 @@ def check_destination(spec: DestinationSpec, dataset: str) -> None:
     check_dataset_name(dataset)
     check_name_clash(spec, dataset)
     if spec.kind == "duckdb":
-        _check_duckdb(spec, dataset)
+        _check_duckdb(spec, dataset, wait_seconds, sleep)
     elif spec.kind == "postgres":
         _check_postgres(spec, dataset)
     else:
         _check_named(spec, dataset)
 
 
-def _check_duckdb(spec: DestinationSpec, dataset: str) -> None:
+def _check_duckdb(spec: DestinationSpec, dataset: str, wait_seconds: float, sleep: Sleep) -> None:
     path = spec.path
     if path is not None:
         _remove_beginning(path)
@@ -56,7 +68,7 @@ def _check_duckdb(spec: DestinationSpec, dataset: str) -> None:
         except OSError as error:
             raise duckdb_failure(str(error), spec) or _unwritable(spec, error) from None
         return
-    with connect(spec, dataset, read_only=False) as connection:
+    with connect(spec, dataset, read_only=False, wait_seconds=wait_seconds, sleep=sleep) as connection:
         try:
             connection.execute("begin")
             connection.execute(f"create schema if not exists {dataset}")

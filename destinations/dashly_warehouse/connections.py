@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from pyarrow import RecordBatchReader
 
 Row = tuple[Any, ...]
+Sleep = Callable[[float], bool | None]
+"""How to wait so many seconds; True gives up."""
 
 # A running sync holds the DuckDB file only while it loads, 0.1 to 1 s a slice.
 WAIT_SECONDS = 5.0
@@ -99,7 +101,7 @@ def connect(
     dataset: str,
     read_only: bool = True,
     wait_seconds: float = WAIT_SECONDS,
-    sleep: Callable[[float], None] = time.sleep,
+    sleep: Sleep = time.sleep,
 ) -> Connection:
     """An open connection to the warehouse.
 
@@ -129,10 +131,10 @@ class DuckDbConnection(Connection):
         dataset: str,
         read_only: bool,
         wait_seconds: float,
-        sleep: Callable[[float], None],
+        sleep: Sleep,
     ) -> None:
         super().__init__(dataset)
-        self._connection = _open_duckdb(spec, read_only, wait_seconds, sleep)
+        self._connection = open_duckdb(spec, read_only, wait_seconds, sleep)
         self._connection.execute("set timezone = 'UTC'")
         self._connection.execute("set enable_progress_bar = false")  # DuckDB draws it on stdout, into the answer
         known = "select 1 from information_schema.schemata where schema_name = ? and catalog_name = current_database()"
@@ -290,10 +292,14 @@ class DltConnection(Connection):
             self._cursor = None
 
 
-def _open_duckdb(
-    spec: DestinationSpec, read_only: bool, wait_seconds: float, sleep: Callable[[float], None]
+def open_duckdb(
+    spec: DestinationSpec, read_only: bool, wait_seconds: float, sleep: Sleep
 ) -> Any:  # a DuckDBPyConnection; duckdb is imported when one is opened, not before
-    """A DuckDB connection, waiting for whoever has the file; the wait doubles from 50 ms to 1 s."""
+    """A DuckDB connection, waiting for whoever has the file; the wait doubles from 50 ms to 1 s.
+
+    Raises:
+        DestinationUnavailable: With the cause and the mend.
+    """
     import duckdb
 
     path = spec.path or Path()
@@ -305,8 +311,8 @@ def _open_duckdb(
         except duckdb.Error as error:
             if not is_held(error) or waited >= wait_seconds:
                 raise database_failure(error, spec) from None
-        sleep(pause)
-        waited, pause = waited + pause, min(pause * 2, 1.0)
+        gives_up = sleep(pause)
+        waited, pause = wait_seconds if gives_up else waited + pause, min(pause * 2, 1.0)
 
 
 def _doubles_for_huge_integers(relation: Any) -> Any:

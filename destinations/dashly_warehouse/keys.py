@@ -126,7 +126,7 @@ def prune_dlt_history(pipeline: "dlt.Pipeline", keep: int = 50) -> PruneReport:
     """
     if keep < 1:
         raise ValueError(f"keep must be at least 1, got {keep}")
-    packages = _prune_packages(Path(pipeline.working_dir) / "load" / "loaded", keep)
+    packages = prune_packages(pipeline, keep)
     if database_of(pipeline) not in ("duckdb", "postgres"):
         return PruneReport(packages=packages)
     with pipeline.sql_client() as client:
@@ -173,8 +173,13 @@ def _create(client: "SqlClientBase[Any]", index: Index) -> bool:
     return True
 
 
-def _prune_packages(folder: Path, keep: int) -> int:
-    """Deletes all but the newest `keep` loaded packages; their names are load ids, which sort by time."""
+def prune_packages(pipeline: "dlt.Pipeline", keep: int = 1) -> int:
+    """Deletes all but the newest `keep` of the loaded packages that dlt leaves on the local disk, 80 kB each.
+
+    Returns:
+        How many. Their names are load ids, which sort by time.
+    """
+    folder = Path(pipeline.working_dir) / "load" / "loaded"
     packages = sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
     for package in packages[:-keep]:
         shutil.rmtree(package, ignore_errors=True)

@@ -31,6 +31,7 @@ from dashly.reader import Reader
 from dashly.reading import Reading
 from dashly.slices import PageRows, Slice, SourceState, State
 from dashly.tables import RESOURCE_TABLES, TABLES
+from dashly.tokens import find_key, find_token
 from dashly_state.budget import RateLimit, RequestBudget
 from dashly_state.directory import StateDirectory
 from dashly_state.journal import PageJournal
@@ -60,7 +61,7 @@ def dashly(
     per conversation with more than one new part, and one each for channels and active users.
 
     Args:
-        auth_token: API token; else `DASHLY_AUTH_TOKEN`.
+        auth_token: API token; else `DASHLY_AUTH_TOKEN`, `DASHLY_AUTH_TOKEN_FILE` or `DASHLY_AUTH_TOKEN_KEYRING`.
         app_id: In `/apps/{id}/...`; `$self_app` is the token's own.
         base_url: Ends in `/v1`.
         rate_limit: Requests / seconds, shared by every process of this machine that uses the token.
@@ -70,7 +71,7 @@ def dashly(
         reader: A run of several slices keeps one; the settings above are then its own.
         limits: How far this slice goes, and afterwards how it went.
         mask: What is masked before anything is written, such as `pii,users.props.City=redact`; else `DASHLY_MASK`.
-        mask_key: Of the hashes; else `DASHLY_MASK_KEY`.
+        mask_key: Of the hashes; else `DASHLY_MASK_KEY` or `DASHLY_MASK_KEY_FILE`.
 
     Raises:
         DashlyError: Of the kind that says what to do. What was read stays in the journal, and the next run begins
@@ -95,7 +96,7 @@ def dashly(
         journal = _journal(directory, pipeline, run, source_state)
         try:
             journal.keep_only(slice_id)
-            lookup = DestinationProgress(pipeline)
+            lookup = DestinationProgress(pipeline, run.access)
             batches = RowBatches(takes_arrow(pipeline, dlt.current.source_schema()))
             yield _primer(selected, batches)
             yield from batches.of(Reading(run, selected, state, lookup, how_far, journal, slice_id).pages())
@@ -138,7 +139,7 @@ def _resource(name: str, pages: DltResource) -> DltResource:
 
 
 def _client(token: str | None, app_id: str, base_url: str, rate_limit: str, directory: StateDirectory) -> DashlyClient:
-    token = token or os.environ.get("DASHLY_AUTH_TOKEN", "")
+    token = token or find_token(*(os.environ.get(f"DASHLY_AUTH_TOKEN{way}", "") for way in ("", "_FILE", "_KEYRING")))
     try:
         limit = RateLimit.parse(rate_limit)
     except ValueError as error:
@@ -161,7 +162,8 @@ def since_microseconds(since: str | None) -> int | None:
 
 
 def _masks(mask: str | None, key: str | None) -> Masks | None:
-    return make_masks([mask or os.environ.get("DASHLY_MASK", "")], key or os.environ.get("DASHLY_MASK_KEY", ""))
+    key = key or find_key(os.environ.get("DASHLY_MASK_KEY", ""), os.environ.get("DASHLY_MASK_KEY_FILE", ""))
+    return make_masks([mask or os.environ.get("DASHLY_MASK", "")], key)
 
 
 def _journal(directory: StateDirectory, pipeline: dlt.Pipeline, reader: Reader, source_state: State) -> PageJournal:

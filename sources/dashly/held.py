@@ -7,7 +7,8 @@ with them. Works on every SQL destination that dlt knows.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -81,10 +82,14 @@ class DestinationProgress:
     """Looks progress up in the pipeline's destination; the connection is open only while a query runs.
 
     An open DuckDB file shuts out every reader, so it is not held between queries.
+
+    Args:
+        pipeline: Its destination is asked.
+        access: Entered for each query; may wait until the destination can be opened.
     """
 
-    def __init__(self, pipeline: dlt.Pipeline) -> None:
-        self._pipeline = pipeline
+    def __init__(self, pipeline: dlt.Pipeline, access: Callable[[], AbstractContextManager[Any]] = nullcontext) -> None:
+        self._pipeline, self._access = pipeline, access
         self._client: SqlClientBase[Any] | None = None
         self._is_there = False
 
@@ -138,7 +143,7 @@ class DestinationProgress:
         if not self._is_there:
             return ()
         self._client = self._client or self._pipeline.sql_client()  # 0.1 s, mostly for dlt's configuration
-        with self._client as client:
+        with self._access(), self._client as client:
             table = client.make_qualified_table_name(SYNC_PROGRESS.name)
             try:
                 found = client.execute_sql(f"select {columns} from {table} {clause}", *params)  # noqa: S608

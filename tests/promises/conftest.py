@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,7 +12,7 @@ from pathlib import Path
 import requests
 from tests.command_line.conftest import app, shell, synced
 from tests.conftest import Warehouse
-from tests.end_to_end.conftest import account
+from tests.end_to_end.conftest import Account, account
 
 from dashly.endpoints import DEFAULT_RESOURCES
 from dashly_simulator import Simulator, SimulatorAdapter, SimulatorSettings
@@ -21,6 +24,37 @@ from dashly_sync.settings import Settings
 from dashly_sync.signals import StopSignal
 
 __all__ = ["account", "app", "shell", "synced"]
+
+
+PROGRAM = Path(__file__).parent / "programs" / "forking_runs.py"
+
+
+class Runs:
+    """Children that sync, one after the other."""
+
+    def __init__(self, app: Account, warehouse: Warehouse) -> None:
+        self.app, self.warehouse = app, warehouse
+        self._process = subprocess.Popen(
+            [sys.executable, str(PROGRAM)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+
+    def sync(self, state: str, destination: str, **how: object) -> str:
+        """Returns how a child that syncs into the destination ended."""
+        command = {
+            "token": self.app.simulator.settings.auth_token,
+            "base_url": self.app.server.base_url,
+            "destination": destination,
+            "state_dir": str(self.app.state_dir.with_name(state)),
+            "rate_limit": "1000000/60",
+            **how,
+        }
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        print(json.dumps(command), file=self._process.stdin, flush=True)
+        return str(json.loads(self._process.stdout.readline())["ended"])
+
+    def close(self) -> None:
+        self._process.communicate()
 
 
 class VirtualApp:

@@ -55,8 +55,9 @@ def test_a_duckdb_file_that_somebody_opens_in_the_middle(
             context.__enter__()
             holding.append(context)
 
+    limits = RunLimits(DEFAULT_RESOURCES)
     with pytest.raises(DestinationUnavailable) as caught:
-        Run(app.settings(duckdb_warehouse), RunLimits(DEFAULT_RESOURCES), StopSignal(), hold).carry_out()
+        Run(app.settings(duckdb_warehouse), limits, StopSignal(), hold, file_patience=0.2).carry_out()
     holding[0].__exit__(None, None, None)
     paid = app.cost()
     app.sync(duckdb_warehouse)

@@ -6,6 +6,7 @@ import base64
 import gzip
 import os
 import sqlite3
+import stat
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
@@ -73,8 +74,14 @@ def leaks(shell: Shell, *shown: Finished) -> list[str]:
 
 
 def configured(shell: Shell, way: str) -> None:
-    """Gives the token to the shell in one of the three ways."""
+    """Gives the token to the shell in one of the ways."""
     del shell.environ["DASHLY_AUTH_TOKEN"]
+    if way == "DASHLY_AUTH_TOKEN_FILE":
+        file = shell.folder.with_name("token")
+        file.touch(mode=0o600)
+        file.write_text(TOKEN)
+        shell.environ[way] = str(file)
+        return
     if way == "secrets.toml":
         (shell.folder / ".dlt").mkdir()
         (shell.folder / ".dlt" / "secrets.toml").write_text(f'[sources.dashly]\nauth_token = "{TOKEN}"\n')
@@ -102,6 +109,7 @@ def test_the_search_finds_a_token_that_is_there(shell: Shell) -> None:
     [
         "DASHLY_AUTH_TOKEN",
         pytest.param("SOURCES__DASHLY__AUTH_TOKEN", marks=pytest.mark.soak),
+        pytest.param("DASHLY_AUTH_TOKEN_FILE", marks=pytest.mark.soak),
         pytest.param("secrets.toml", marks=pytest.mark.soak),
     ],
 )
@@ -171,8 +179,12 @@ def test_a_notebook_does_not_show_the_token(accepted: bool, app: Callable[..., A
 
 
 def test_files_that_hold_customer_data_are_private(synced: tuple[App, Shell]) -> None:
-    """Journal, budget and locks lie in a directory that only this user can enter."""
+    """Whatever a run leaves behind, dlt's working files among it, though the shell's umask is 000."""
     _, shell = synced
+    left = {path: path.stat() for path in (shell.state, *shell.state.rglob("*"))}
 
-    assert 0o700 == shell.state.stat().st_mode & 0o777
-    assert os.getuid() == shell.state.stat().st_uid
+    assert {os.getuid()} == {status.st_uid for status in left.values()}
+    assert {0o40700, 0o100600} == {status.st_mode for status in left.values()}
+    assert any(path.suffix == ".pickle" for path in left)
+    assert ["warehouse.duckdb"] == [path.name for path in shell.folder.iterdir()]
+    assert 0o640 == stat.S_IMODE((shell.folder / "warehouse.duckdb").stat().st_mode)

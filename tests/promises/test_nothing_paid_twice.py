@@ -5,47 +5,16 @@ And it ends equal to the truth. However else a sync is cut up: `tests/end_to_end
 
 from __future__ import annotations
 
-import json
 import random
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from tests.conftest import Warehouse
 from tests.end_to_end.conftest import Account, assert_equal_to_truth
+from tests.promises.conftest import Runs
 
 TINY = {"users": 3, "conversations": 3, "events_per_user": 25.0, "parts_per_conversation": 6.0}
-PROGRAM = Path(__file__).parent / "programs" / "forking_runs.py"
-
-
-class Runs:
-    """Children that sync, one after the other."""
-
-    def __init__(self, app: Account, warehouse: Warehouse) -> None:
-        self.app, self.warehouse = app, warehouse
-        self._process = subprocess.Popen(
-            [sys.executable, str(PROGRAM)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-
-    def sync(self, state: str, destination: str, **how: object) -> str:
-        """Returns how a child that syncs into the destination ended."""
-        command = {
-            "token": self.app.simulator.settings.auth_token,
-            "base_url": self.app.server.base_url,
-            "destination": destination,
-            "state_dir": str(self.app.state_dir.with_name(state)),
-            "rate_limit": "1000000/60",
-            **how,
-        }
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        print(json.dumps(command), file=self._process.stdin, flush=True)
-        return str(json.loads(self._process.stdout.readline())["ended"])
-
-    def close(self) -> None:
-        self._process.communicate()
 
 
 @pytest.fixture

@@ -3,24 +3,30 @@
 Reads one JSON command a line from stdin, forks a child for each, and answers with how the child ended:
 `{"ended": "exit 0"}` or `{"ended": "signal 9"}`. A child with `kill_at` sends itself SIGKILL around its n-th request:
 `before` it is sent, or `after` its answer has arrived and before anything is done with it; a child with `kill_after`
-seconds is killed wherever it is by then.
+seconds is killed wherever it is by then. A child with `now` lives in virtual time, which begins there; `clock_error` is
+by how much its wall clock is wrong, `max_seconds` how long it may take, `share` what it may spend on reading again, and
+none of its files may grow beyond `file_bytes`. A failure that the exit codes know ends in its code.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import sys
 import threading
+import traceback
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import requests
 
 from dashly.endpoints import DEFAULT_RESOURCES
 from dashly_state.budget import RateLimit
+from dashly_state.clock import Clock, SystemClock, VirtualClock
+from dashly_sync.exits import exit_for
 from dashly_sync.run import Run, RunLimits
 from dashly_sync.settings import Settings
 from dashly_sync.signals import StopSignal
@@ -50,20 +56,44 @@ def sync(command: Mapping[str, Any]) -> None:
         destination=command["destination"],
         state_dir=Path(command["state_dir"]),
         rate_limit=RateLimit.parse(command["rate_limit"]),
-        reconcile_share=0.0,
+        reconcile_share=command.get("share", 0.0),
     )
     session = Killed(command["kill_at"], command["when"]) if "kill_at" in command else None
     if "kill_after" in command:
         threading.Timer(command["kill_after"], os.kill, (os.getpid(), signal.SIGKILL)).start()
-    Run(settings, RunLimits(DEFAULT_RESOURCES), StopSignal(), session=session).carry_out()
+    if "file_bytes" in command:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (command["file_bytes"],) * 2)
+    limits = RunLimits(DEFAULT_RESOURCES, max_seconds=command.get("max_seconds"))
+    Run(settings, limits, StopSignal(), session=session, clock=clock(command)).carry_out()
+
+
+def clock(command: Mapping[str, Any]) -> Clock:
+    if "now" not in command:
+        return SystemClock()
+    virtual = VirtualClock(command["now"])
+    virtual.step(command.get("clock_error", 0.0))
+    return virtual
+
+
+def sync_and_exit(command: Mapping[str, Any]) -> NoReturn:
+    try:
+        sync(command)
+    except Exception as error:
+        code = exit_for(error)
+        if code is None:
+            traceback.print_exc()
+        sys.stderr.write(f"{type(error).__name__}: {error}\n")
+        sys.stderr.flush()
+        os._exit(99 if code is None else code)
+    os._exit(0)
 
 
 def main() -> None:
     for line in sys.stdin:
         child = os.fork()
         if child == 0:
-            sync(json.loads(line))
-            os._exit(0)
+            sync_and_exit(json.loads(line))
         _, status = os.waitpid(child, 0)
         code = os.waitstatus_to_exitcode(status)
         sys.stdout.write(json.dumps({"ended": f"signal {-code}" if code < 0 else f"exit {code}"}) + "\n")
