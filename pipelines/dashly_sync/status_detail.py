@@ -1,11 +1,10 @@
-"""What the page of `status --html` draws and the command does not print: runs, coverage and rows over time."""
+"""What the page of `status --html` draws and the command does not print: coverage, and rows over time."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
-from typing import Any
 
 from dashly.endpoints import CHILDREN, LISTS
 from dashly.values import from_microseconds
@@ -14,7 +13,6 @@ from dashly_sync.memory import open_warehouse, read_memory
 from dashly_sync.settings import Settings
 from dashly_warehouse.connections import Connection
 
-MOST_RUNS = 60
 DAYS = 30
 DAY_OF = {
     "users": "last_seen_at",
@@ -27,7 +25,6 @@ DAY_OF = {
 """The column whose day a row counts for: its own time, so that a hole in what was read is a hole in the picture."""
 _LIST_TIMES = {"users": "last_seen_at", "conversations": "updated_at"}
 """What the lists are in the order of."""
-_RUN_COLUMNS = ("started_at", "finished_at", "outcome", "requests", "records", "waited_seconds", "backlog", "error")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,18 +59,14 @@ class Detail:
     """What the page draws.
 
     Attributes:
-        runs: The last ones, newest first.
         lists: How much of each is read.
         children: How many parents are read whole, by child resource.
         days: Rows of each of the last days, by table; the last one is the day of `read_at`.
-        day_requests: Requests of the runs that began in the last 24 hours.
     """
 
-    runs: Sequence[Mapping[str, Any]] = ()
     lists: Sequence[ListSpan] = ()
     children: Sequence[ChildCounts] = ()
     days: Mapping[str, Sequence[int]] = field(default_factory=dict)
-    day_requests: int = 0
 
 
 def read_detail(settings: Settings, read_at: datetime) -> Detail:
@@ -94,7 +87,6 @@ def read_detail(settings: Settings, read_at: datetime) -> Detail:
             return Detail()
         spans = [_span(connection, name, memory.coverage(name)) for name in LISTS if name in memory.tables]
         return Detail(
-            runs=[dict(zip(_RUN_COLUMNS, run, strict=True)) for run in connection.execute(_RUNS)],
             lists=spans,
             children=[ChildCounts(*row) for row in connection.execute(_CHILDREN) if row[0] in CHILDREN],
             days={
@@ -102,12 +94,9 @@ def read_detail(settings: Settings, read_at: datetime) -> Detail:
                 for table, column in DAY_OF.items()
                 if table in memory.tables
             },
-            day_requests=int(connection.execute(_DAY_REQUESTS, [read_at - timedelta(days=1)])[0][0]),
         )
 
 
-_RUNS = f"select {', '.join(_RUN_COLUMNS)} from sync_runs order by started_at desc limit {MOST_RUNS}"  # noqa: S608
-_DAY_REQUESTS = "select coalesce(sum(requests), 0) from sync_runs where started_at >= %s"
 _CHILDREN = (
     "select stream, count(*) filter (where missing_before is null and gone_at is null), "
     "count(*) filter (where missing_before is not null and gone_at is null), "

@@ -19,9 +19,8 @@ from dashly_sync.status import Status
 from dashly_sync.status_detail import DAY_OF, DAYS, ChildCounts, Detail, ListSpan, read_detail
 from dashly_sync.verdict import Level, judge
 
-TABLE_RUNS = 20
-_WORDS = {Level.WELL: "Well", Level.BEHIND: "Behind", Level.FAILING: "Failing", Level.EMPTY: "Empty"}
-_SIGNS = {Level.WELL: "✓", Level.BEHIND: "…", Level.FAILING: "✗", Level.EMPTY: "○"}
+TABLE_RUNS, DRAWN_RUNS = 20, 60
+_SIGNS = {Level.WELL: "✓", Level.BEHIND: "…", Level.FAILING: "✗", Level.STUCK: "■", Level.EMPTY: "○"}
 _MARGIN = 0.08
 """Of a line, for what is older than anything that was seen: nobody knows how much it is."""
 
@@ -46,12 +45,13 @@ def render_page(status: Status, detail: Detail, limit: RateLimit) -> str:
         detail: What is drawn.
         limit: The API's budget.
     """
-    body = "".join((_head(status, detail), _tiles(status, detail, limit), _pictures(status, detail), _runs(detail)))
+    body = "".join((_head(status), _tiles(status, limit), _pictures(status, detail), _runs(status)))
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"/>'
         '<meta name="viewport" content="width=device-width, initial-scale=1"/>'
         "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\"/>"
-        f"<title>{_WORDS[judge(status, detail).level]}: {escape(status.destination)}</title><style>{_style()}</style>"
+        f"<title>{judge(status).level.value.capitalize()}: {escape(status.destination)}</title>"
+        f"<style>{_style()}</style>"
         f"</head><body><main>{body}</main></body></html>\n"
     )
 
@@ -61,24 +61,24 @@ def _style() -> str:
     return resources.files(__package__).joinpath("status_page.css").read_text(encoding="utf-8")
 
 
-def _head(status: Status, detail: Detail) -> str:
-    verdict = judge(status, detail)
+def _head(status: Status) -> str:
+    verdict = judge(status)
     read_at, sign = _moment(status.read_at), _SIGNS[verdict.level]
     return (
         f'<header class="{verdict.level.value}"><h1><span aria-hidden="true">{sign}</span> '
-        f"{_WORDS[verdict.level]}</h1><p>{escape(verdict.sentence)}</p>"
+        f"{verdict.level.value.capitalize()}</h1><p>{escape(verdict.sentence)}</p>"
         f'<p class="where">dashly-sync into <b>{escape(status.destination)}</b>, as of {read_at} UTC</p></header>'
     )
 
 
-def _tiles(status: Status, detail: Detail, limit: RateLimit) -> str:
+def _tiles(status: Status, limit: RateLimit) -> str:
     a_day = limit.requests / limit.seconds * 86_400
     since = "never" if status.last_success is None else _ago(status, status.last_success)
     tiles = [
         ("rows", f"{sum(rows for _, rows, _ in status.tables):,}", f"in {len(status.tables)} tables"),
         ("last good run", since, "" if status.last_success is None else f"ended {_moment(status.last_success)} UTC"),
         ("still to be read", f"{sum(status.backlog.values()):,}", _by_stream(status.backlog)),
-        ("requests, last 24 h", f"{detail.day_requests:,}", f"{detail.day_requests / a_day:.1%} of {a_day:,.0f}"),
+        ("requests, last 24 h", f"{status.day_requests:,}", f"{status.day_requests / a_day:.1%} of {a_day:,.0f}"),
     ]
     if status.budget is not None:
         tiles.append(("budget now", f"{status.budget.started:,}", f"of {status.budget.limit:,} are used"))
@@ -90,14 +90,15 @@ def _tiles(status: Status, detail: Detail, limit: RateLimit) -> str:
 
 
 def _pictures(status: Status, detail: Detail) -> str:
-    if not detail.runs:
+    if not status.runs:
         return ""
+    runs = status.runs[:DRAWN_RUNS]
     cards = [
         _card("Freshness", "Age of each table's newest row: when the API last said it", _freshness(status), "tall"),
         _card("Lists", "What has been read of each list, by the time of its records", _lists(status, detail.lists)),
         _card("Children", "Parents whose events, parts and details were read whole", _children(detail.children)),
-        _card("Backlog", "Parents with children known to be missing, after each run", _backlog(detail.runs)),
-        _card("Requests a run", "× marks a run that failed or was cut off", _requests(detail.runs)),
+        _card("Backlog", "Parents with children known to be missing, after each run", _backlog(runs)),
+        _card("Requests a run", "× marks a run that failed or was cut off", _requests(runs)),
         *_days(status, detail.days),
     ]
     recheck = "" if status.recheck is None else f"<p>{escape(status.recheck.sentence(status.read_at))}</p>"
@@ -202,10 +203,10 @@ def _days(status: Status, days: Mapping[str, Sequence[int]]) -> Iterator[str]:
         yield _card(f"{table} a day", f"{sum(counts):,} in {DAYS} days, by {DAY_OF[table]}", picture)
 
 
-def _runs(detail: Detail) -> str:
+def _runs(status: Status) -> str:
     names = ("began", "took", "outcome", "requests", "rows", "left", "error")
     head = "".join(f'<th scope="col"{_numeric(name)}>{name}</th>' for name in names)
-    rows = "".join(_run_row(run) for run in detail.runs[:TABLE_RUNS])
+    rows = "".join(_run_row(run) for run in status.runs[:TABLE_RUNS])
     if not rows:
         return ""
     return (

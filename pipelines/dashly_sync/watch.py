@@ -1,17 +1,17 @@
-"""Progress of a run on stderr: a bar on a terminal, a line every 30 seconds in a log."""
+"""Progress of a run on stderr: a bar on a terminal, a line every 30 seconds in a log; and what it waits for."""
 
 from __future__ import annotations
 
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any
 
 from dashly_state.budget import RateLimit
+from dashly_state.waits import Wait, Waits
 from dashly_sync.durations import duration_text
 from dashly_sync.run_log import RunRecord
+from dashly_sync.talk import Talk
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from dashly.slices import Slice
 
 LINE_EVERY_SECONDS = 30.0
+WORTH_TELLING_SECONDS = 5.0
+"""A shorter wait is over before anybody has read of it."""
 
 
 class RunWatch:
@@ -26,11 +28,12 @@ class RunWatch:
 
     Args:
         limit: The rate limit, from which the time left follows.
+        waits: Where the run says what it waits for.
     """
 
-    def __init__(self, limit: RateLimit) -> None:
+    def __init__(self, limit: RateLimit, waits: Waits | None = None) -> None:
         self._limit = limit
-        self._began = datetime.now(UTC)
+        self.waits = waits or Waits()
         self._requests = self._rows = self._missing = 0
         self._read = 0
 
@@ -49,30 +52,53 @@ class RunWatch:
         total = self._requests + self._missing
         return self._requests / total if total else 0.0
 
+    @property
+    def seconds_left(self) -> float:
+        """At least, for what is known to be missing by now."""
+        return self._missing * self._limit.seconds / self._limit.requests
+
+    @property
+    def wait(self) -> Wait | None:
+        """What the run waits for; None while it goes on, or only keeps its own pace."""
+        longest = self.waits.longest()
+        return longest if longest is not None and longest.seconds > WORTH_TELLING_SECONDS else None
+
     def sentence(self) -> str:
-        """Returns requests, rows, backlog and time left."""
-        left = ""
+        """Returns requests, rows, backlog, time left, and what is waited for."""
+        left = waiting = ""
         if self._missing:
-            seconds = self._missing * self._limit.seconds / self._limit.requests
-            left = f", {self._missing:,} lists to read, at least {duration_text(seconds)} left"
-        return f"{self._requests:,} requests, {self._rows:,} rows{left}"
+            left = f", {self._missing:,} lists to read, at least {duration_text(self.seconds_left)} left"
+        if (wait := self.wait) is not None:
+            waiting = f"; waiting {wait.cause}, {duration_text(wait.seconds)} so far"
+        return f"{self._requests:,} requests, {self._rows:,} rows{left}{waiting}"
+
+    def numbers(self) -> dict[str, Any]:
+        """Returns the same for programs."""
+        wait = self.wait
+        return {
+            "requests": self._requests,
+            "rows": self._rows,
+            "backlog": self._missing,
+            "seconds_left": round(self.seconds_left, 1),
+            "waited_seconds": 0.0 if wait is None else round(wait.seconds, 1),
+            "wait_cause": None if wait is None else wait.cause,
+        }
 
 
 @contextmanager
-def watching(watch: RunWatch, stream: TextIO | None = None) -> Iterator[None]:
+def watching(watch: RunWatch, talk: Talk, line_every_seconds: float = LINE_EVERY_SECONDS) -> Iterator[None]:
     """Shows the watch on stderr while the block runs."""
-    stream = stream or sys.stderr
-    with _bar(watch) if stream.isatty() else _lines(watch, stream):
+    with _bar(watch) if talk.is_terminal else _lines(watch, talk, line_every_seconds):
         yield
 
 
 @contextmanager
-def _lines(watch: RunWatch, stream: TextIO) -> Iterator[None]:
+def _lines(watch: RunWatch, talk: Talk, every_seconds: float) -> Iterator[None]:
     ended = threading.Event()
 
     def write() -> None:
-        while not ended.wait(LINE_EVERY_SECONDS):
-            print(f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} {watch.sentence()}", file=stream, flush=True)
+        while not ended.wait(every_seconds):
+            talk.say("progress", watch.sentence(), timed=True, **watch.numbers())
 
     thread = threading.Thread(target=write, name="progress")
     thread.start()
