@@ -10,12 +10,12 @@ import errno
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from dashly_state.disk import room
-from dashly_warehouse.connections import WAIT_SECONDS, connect
+from dashly_warehouse.connections import WAIT_SECONDS, Sleep, connect
 from dashly_warehouse.errors import DestinationConfigError, DestinationUnavailable
 from dashly_warehouse.failures import database_failure
 from dashly_warehouse.replacement import replacing
@@ -23,6 +23,8 @@ from dashly_warehouse.specs import DestinationSpec, check_name_clash
 
 READ_ONLY = 0o444
 """A reader that asks for more would lock out the others, and what it wrote would be gone with the next copy."""
+NEW = 0o440
+"""The first copy is not for everybody; it holds personal data."""
 _ATTEMPTS = 3
 
 
@@ -50,7 +52,7 @@ def check_snapshot(spec: DestinationSpec, dataset: str, target: Path) -> None:
 
 
 def publish_snapshot(
-    spec: DestinationSpec, target: Path, wait_seconds: float = WAIT_SECONDS, sleep: Callable[[float], None] = time.sleep
+    spec: DestinationSpec, target: Path, wait_seconds: float = WAIT_SECONDS, sleep: Sleep = time.sleep
 ) -> None:
     """Makes `target` a copy of the warehouse as it is now. When it fails, `target` stays as it was.
 
@@ -69,12 +71,12 @@ def publish_snapshot(
         with _at_rest(spec, wait_seconds, sleep):
             _check_room(source, target)
             shutil.copyfile(source, partial)
-        partial.chmod(READ_ONLY)
+        partial.chmod(_rights(source, target))
     _log_of(target.resolve()).unlink(missing_ok=True)  # of a copy that someone wrote to: it would be taken for ours
 
 
 @contextmanager
-def _at_rest(spec: DestinationSpec, wait_seconds: float, sleep: Callable[[float], None]) -> Iterator[None]:
+def _at_rest(spec: DestinationSpec, wait_seconds: float, sleep: Sleep) -> Iterator[None]:
     """Holds the file for reading, so that nobody writes, while all that was committed is in the file itself.
 
     To close any descriptor of a file gives up this process's locks on it. So the copy is the last thing to be done
@@ -96,6 +98,11 @@ def _at_rest(spec: DestinationSpec, wait_seconds: float, sleep: Callable[[float]
 def _log_of(path: Path) -> Path:
     """Where DuckDB keeps what is not in the file yet."""
     return path.with_name(f"{path.name}.wal")
+
+
+def _rights(source: Path, target: Path) -> int:
+    """Who may read the copy: those who may read the one before; of the first one, the warehouse's owner and group."""
+    return target.stat().st_mode & READ_ONLY if target.exists() else source.stat().st_mode & NEW
 
 
 def _check_room(source: Path, target: Path) -> None:

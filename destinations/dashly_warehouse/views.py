@@ -27,8 +27,10 @@ DBT_PACKAGE = Path(__file__).parent / "dbt"
 
 _CALL = re.compile(r"\{\{\s*(?P<function>source|ref|var)\((?P<arguments>[^)]*)\)\s*\}\}")
 _MARK = re.compile(r"\[dashly-sync view (?P<digest>[0-9a-f]{16})\]$")
+UNION_MARK = re.compile(r"\[dashly-sync union (?P<digest>[0-9a-f]{16})\]$")
+"""How the comment of a view over several apps ends (`union_views`)."""
 
-_CATALOG = {
+CATALOG = {
     "duckdb": (
         "select view_name, 'view', comment from duckdb_views() "
         "where schema_name = %s and database_name = current_database() union all "
@@ -41,6 +43,17 @@ _CATALOG = {
         "where n.nspname in (%s, %s) and c.relkind in ('r', 'p', 'f', 'v', 'm')"
     ),
 }
+
+_UNIONS_OVER = r"""
+select distinct n.nspname, u.relname
+from pg_depend as d
+join pg_class as v on d.refclassid = 'pg_class'::regclass and v.oid = d.refobjid and v.relkind = 'v'
+join pg_namespace as of_v on of_v.oid = v.relnamespace
+join pg_rewrite as r on d.classid = 'pg_rewrite'::regclass and r.oid = d.objid
+join pg_class as u on u.oid = r.ev_class and u.oid <> v.oid
+join pg_namespace as n on n.oid = u.relnamespace
+where of_v.nspname = %s and obj_description(u.oid, 'pg_class') ~ '\[dashly-sync union [0-9a-f]{16}\]$'
+"""
 
 # The schema version and hours for which each pipeline's views were last seen to.
 _settled_at: "WeakKeyDictionary[dlt.Pipeline, tuple[str, BusinessHours]]" = WeakKeyDictionary()
@@ -136,7 +149,7 @@ def ensure_views(pipeline: "dlt.Pipeline", hours: BusinessHours) -> ViewReport:
     """
     kind = database_of(pipeline)
     settled = (pipeline.default_schema.version_hash, hours)
-    if kind not in _CATALOG or _settled_at.get(pipeline) == settled:
+    if kind not in CATALOG or _settled_at.get(pipeline) == settled:
         return ViewReport()
     _settled_at[pipeline] = settled
     with pipeline.sql_client() as client:
@@ -157,7 +170,7 @@ def create_views(client: "SqlClientBase[Any]", kind: str, hours: BusinessHours, 
     try:
         return _Builder(client, kind, models, hours).build()
     except Exception as error:  # whatever the driver raises: that the rows are loaded is what counts
-        return ViewReport(notices=(_refusal(error),))
+        return ViewReport(notices=(refusal("the analytics views", error),))
 
 
 class _Builder:
@@ -171,7 +184,7 @@ class _Builder:
         """Does it, and says what was done."""
         present = self._look()
         wanted = {model.name: self._sql(model) for model in self._buildable(present)}
-        stale = tuple(name for name, sql in wanted.items() if present.ours.get(name) != _digest(sql))
+        stale = tuple(name for name, sql in wanted.items() if present.ours.get(name) != digest(sql))
         obsolete = tuple(sorted(present.ours.keys() - wanted.keys()))
         if stale or obsolete:
             self._bring_up_to_date(wanted, present, obsolete)
@@ -183,7 +196,7 @@ class _Builder:
 
     def _look(self) -> _Present:
         dataset, names = self._client.dataset_name, {model.name for model in self._models}
-        rows = self._client.execute_sql(_CATALOG[self._kind], dataset, dataset) or []
+        rows = self._client.execute_sql(CATALOG[self._kind], dataset, dataset) or []
         marks = {name: _MARK.search(comment or "") for name, what, comment in rows if what == "view"}
         ours = {name: mark["digest"] for name, mark in marks.items() if mark is not None}
         return _Present(
@@ -214,6 +227,7 @@ class _Builder:
             if self._kind != "postgres" or not present.ours:
                 raise
             with self._client.begin_transaction():
+                self._drop_unions()
                 self._drop(present.ours)
                 self._create(wanted)
 
@@ -221,7 +235,7 @@ class _Builder:
         descriptions = {model.name: model.description for model in self._models}
         for name, sql in wanted.items():
             view = self._client.make_qualified_table_name(name)
-            comment = f"{descriptions[name]} [dashly-sync view {_digest(sql)}]".replace("'", "''")
+            comment = f"{descriptions[name]} [dashly-sync view {digest(sql)}]".replace("'", "''")
             self._client.execute_sql(f"create or replace view {view} as {sql}")
             self._client.execute_sql(f"comment on view {view} is '{comment}'")
 
@@ -232,6 +246,11 @@ class _Builder:
         for statement in statements:
             self._client.execute_sql(f"drop view {statement}")
 
+    def _drop_unions(self) -> None:
+        """Drops the views of Postgres over several apps that are in the way; they are made after these."""
+        for schema, name in self._client.execute_sql(_UNIONS_OVER, self._client.dataset_name) or []:
+            self._client.execute_sql(f'drop view "{schema}"."{name}"')
+
     def _sql(self, model: Model) -> str:
         return model.render(self._client.make_qualified_table_name, self._variables)
 
@@ -240,13 +259,14 @@ def _arguments(call: re.Match[str]) -> tuple[str, ...]:
     return tuple(argument.strip(" '\"") for argument in call["arguments"].split(","))
 
 
-def _digest(sql: str) -> str:
+def digest(sql: str) -> str:
+    """What tells whether a view is as this version makes it."""
     return hashlib.sha256(sql.encode()).hexdigest()[:16]
 
 
-def _refusal(error: Exception) -> str:
+def refusal(what: str, error: Exception) -> str:
     """What the database said, with the detail that names what stands in the way."""
     cause = getattr(error, "dbapi_exception", None) or error
     detail = re.search(r"^DETAIL:\s*(.+)$", str(cause), re.MULTILINE)
     reason = first_line(str(cause)) + (f" ({detail[1].rstrip('.')})" if detail else "")
-    return f"the analytics views are not up to date: {reason}. The rows are loaded; the next run tries again"
+    return f"{what} are not up to date: {reason}. The rows are loaded; the next run tries again"

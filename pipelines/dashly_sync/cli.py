@@ -6,63 +6,23 @@ stdout is the result, stderr is progress and warnings. What needs dlt or duckdb 
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from dashly_sync.durations import parse_duration
-from dashly_sync.exits import Exit, exit_for
-from dashly_sync.settings import SETTINGS, Settings, resolve_settings
+from dashly_sync.exits import Exit, exit_for, exit_of_all
+from dashly_sync.options import Duration, settings_of, with_settings
+from dashly_sync.schedule_command import schedule
+from dashly_sync.settings import Needs
 
 if TYPE_CHECKING:
-    from dashly import DashlyError
     from dashly_sync.run import RunLimits
-    from dashly_sync.run_log import RunRecord
-    from dashly_sync.signals import StopSignal
-
-Command = Callable[..., Any]
-
-
-class Duration(click.ParamType[float]):
-    """A duration such as 14m, in seconds."""
-
-    name = "duration"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Returns seconds."""
-        try:
-            return parse_duration(str(value))
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
-
-
-def with_settings(*keys: str) -> Callable[[Command], Command]:
-    """Adds the flags of the settings with these keys; all that have one when none is named."""
-
-    def decorate(command: Command) -> Command:
-        for setting in reversed(SETTINGS):
-            if setting.flag is not None and (not keys or setting.key in keys):
-                default = (
-                    f" [{setting.environment}; default {setting.default}]"
-                    if setting.default
-                    else f" [{setting.environment}]"
-                )
-                command = click.option(
-                    setting.flag, setting.key, help=setting.help + default, multiple=setting.repeatable
-                )(command)
-        return command
-
-    return decorate
-
-
-def settings_of(flags: dict[str, Any]) -> Settings:
-    """Takes the settings' flags out of `flags` and returns the settings in force."""
-    return resolve_settings({setting.key: flags.pop(setting.key, None) for setting in SETTINGS})
 
 
 class Commands(click.Group):
@@ -91,7 +51,7 @@ def cli() -> None:
 
 
 @cli.command()
-@with_settings()
+@with_settings(of_run=True)
 @click.option(
     "--only",
     help="Comma-separated resources: users, events, conversations, parts, channels, active_users, user_details",
@@ -108,23 +68,27 @@ def cli() -> None:
 @click.option(
     "-v", "--verbose", count=True, help="Log to stderr: -v warnings and info, -vv debug; the token is never shown"
 )
-def run(**flags: Any) -> None:
+@click.option("--all", "all_apps", is_flag=True, help="Run every app that is configured, each in a process of its own")
+@click.option("--jobs", type=click.IntRange(min=1), help="With --all: so many at once, 280 MB each [default 4]")
+def run(all_apps: bool, jobs: int | None, **flags: Any) -> None:
     """Run one sync, and say what it did and what is left.
 
     \b
     dashly-sync run
     dashly-sync run --to postgresql://me@localhost/warehouse --max-time 14m
     dashly-sync run --only conversations,parts --max-requests 20
+    dashly-sync run --all --max-time 14m
     """
+    if all_apps:
+        _run_all(jobs, flags)
+    if jobs is not None:
+        raise click.UsageError("--jobs says how many apps run at once: add --all")
     as_json, verbose = flags.pop("as_json"), flags.pop("verbose")
-    _log(verbose)
-    limits = _limits(flags)
-    record, number, error = _carry_out(settings_of(flags), limits)
-    _close(record, as_json)
-    if error is not None:
-        raise error
-    if number is not None:
-        sys.exit(128 + number)
+    from dashly_sync.one_run import OneRun
+
+    code = OneRun(flags, _limits, as_json=as_json, verbose=verbose).carry_out()
+    if code != Exit.DONE:
+        sys.exit(code)
 
 
 @cli.command()
@@ -158,34 +122,41 @@ def check(**flags: Any) -> None:
 @with_settings("destination", "dataset_name", "rate_limit", "reconcile_share", "state_dir")
 @click.option("--json", "as_json", is_flag=True, help="Print the status as JSON")
 @click.option("--html", type=click.Path(path_type=Path), help="Draw it, too: one page in this file that needs no other")
-def status(html: Path | None, **flags: Any) -> None:
-    """Show freshness, backlog, request budget, the last runs, and how soon all is read again. Costs no request.
+@click.option("--max-age", type=Duration(), help="Exit 7 when the last success is older, as 2h: for a monitor")
+@click.option(
+    "--openmetrics", type=click.Path(path_type=Path), help="Write the numbers into this file, too; - is stdout"
+)
+def status(as_json: bool, html: Path | None, max_age: float | None, openmetrics: Path | None, **flags: Any) -> None:
+    """Say in the first line how it is; then freshness, backlog, budget, last runs and errors. Costs no request.
 
     \b
     dashly-sync status --to duckdb:///dashly_warehouse.duckdb
-    dashly-sync status --html status.html
+    dashly-sync status --max-age 2h
+    dashly-sync status --html status.html --openmetrics dashly.prom
     """
-    as_json = flags.pop("as_json")
-    from dashly_sync.status import read_status, runs_result, tables_result
-    from dashly_warehouse.query import write_result
+    if not flags["app"] and html is None and openmetrics is None:
+        _status_of_apps(as_json, max_age, flags)
+    from dashly_sync.status import read_status
+    from dashly_sync.status_text import is_stale, print_json, print_status
 
-    settings = settings_of(flags)
+    settings = settings_of(flags, Needs.APP | Needs.SECRETS)
     found = read_status(settings)
     if html is not None:
         from dashly_sync.status_page import write_page
 
         write_page(found, settings, html)
-    if as_json:
-        click.echo(json.dumps(found.to_json(), ensure_ascii=False))
-        return
-    if found.tables:
-        write_result(tables_result(found), "table", sys.stdout)
-        write_result(runs_result(found), "table", sys.stdout)
-    if found.budget is not None:
-        click.echo(f"Request budget: {found.budget.started} of {found.budget.limit} used.")
-    if found.recheck is not None:
-        click.echo(found.recheck.sentence(found.read_at))
-    click.echo(found.sentence())
+    if openmetrics is not None:
+        from dashly_sync.metrics import metrics_of, write_metrics
+
+        text = metrics_of(found, settings)
+        if str(openmetrics) == "-":
+            click.echo(text, nl=False)
+        else:
+            write_metrics(text, openmetrics)
+    if str(openmetrics) != "-":
+        (print_json if as_json else print_status)(found, max_age, sys.stdout)
+    if is_stale(found, max_age):
+        sys.exit(Exit.STALE)
 
 
 @cli.command()
@@ -201,7 +172,7 @@ def verify(offline: bool, as_json: bool, **flags: Any) -> None:
     """
     from dashly_sync.verify import verify as verify_warehouse
 
-    report = verify_warehouse(settings_of(flags), offline=offline)
+    report = verify_warehouse(settings_of(flags, Needs.APP | Needs.SECRETS), offline=offline)
     if as_json:
         click.echo(json.dumps(report.to_json(), ensure_ascii=False))
     else:
@@ -359,7 +330,7 @@ def query(sql: str, shape: Any, output: Path | None, max_rows: int | None, **fla
     """
     from dashly_sync.answers import answer
 
-    count = answer(settings_of(flags), sql, shape, output, max_rows, sys.stdout)
+    count = answer(settings_of(flags, Needs.NOTHING), sql, shape, output, max_rows, sys.stdout)
     if output is not None:
         click.echo(f"{count:,} {'row' if count == 1 else 'rows'} in {output}", err=True)
 
@@ -375,7 +346,7 @@ def views(dialect: str, **flags: Any) -> None:
     """
     from dashly_warehouse.dialects import view_statements
 
-    settings = settings_of(flags)
+    settings = settings_of(flags, Needs.NOTHING)
     for statement, doubt in view_statements(settings.dataset_name, settings.business_hours, dialect):
         if doubt:
             view = statement.partition(" view ")[2].partition(" ")[0]
@@ -448,6 +419,9 @@ def demo(file: Path) -> None:
         sys.exit(128 + stop.number)
 
 
+cli.add_command(schedule)
+
+
 def main() -> NoReturn:
     """Runs the command and exits as the contract says; a user's mistake shows no traceback."""
     try:
@@ -455,7 +429,7 @@ def main() -> NoReturn:
     except click.exceptions.Exit as ended:
         sys.exit(ended.exit_code)
     except click.ClickException as error:
-        error.show()
+        _show(error)
         sys.exit(Exit.USAGE)
     except (click.Abort, KeyboardInterrupt):
         sys.exit(Exit.SIGINT)
@@ -466,6 +440,63 @@ def main() -> NoReturn:
         click.echo(f"dashly-sync: {error}", err=True)
         sys.exit(code)
     sys.exit(Exit.DONE)
+
+
+def _show(error: click.ClickException) -> None:
+    """Says that the command line makes no sense, as `run --log-format json` would if it made some."""
+    given = sys.argv[1:]
+    flags = {"--log-format=json"} & {*given, *map("=".join, itertools.pairwise(given))}
+    if given[:1] == ["run"] and (flags or os.environ.get("DASHLY_LOG_FORMAT") == "json"):
+        from dashly_sync.talk import JSON, Talk
+
+        Talk(JSON).say("failed", error.format_message(), "error", exit=int(Exit.USAGE))
+    else:
+        error.show()
+
+
+def _run_all(jobs: int | None, flags: dict[str, Any]) -> NoReturn:
+    """Runs every app, prints a line for each and a sentence for all, and exits with what they have in common."""
+    import time
+
+    from dashly_sync.apps import app_names
+    from dashly_sync.run_all import JOBS, closing_sentence, handed_on, run_apps
+    from dashly_sync.settings import settings_for_telling
+    from dashly_sync.talk import Talk
+
+    if flags["app"] or flags["app_id"]:
+        raise click.UsageError("--all is every app that is configured: leave out --app and --app-id")
+    apps = app_names()
+    if not apps:
+        raise click.UsageError(
+            "--all: no app is configured. Add a table [sources.dashly.apps.NAME] to .dlt/config.toml"
+        )
+    began = time.monotonic()
+    runs = run_apps(apps, handed_on(click.get_current_context()), jobs or JOBS, lambda line: click.echo(line, err=True))
+    as_json = flags["as_json"]
+    if as_json:
+        click.echo(json.dumps([one.to_json() for one in runs], ensure_ascii=False))
+    else:
+        click.echo("\n".join(one.line() for one in runs))
+    said, talk = closing_sentence(runs, time.monotonic() - began), Talk(settings_for_telling(flags).log_format)
+    if as_json or talk.is_json:
+        talk.say("runs_ended", said)
+    if not as_json:
+        click.echo(said)
+    sys.exit(exit_of_all(one.exit for one in runs))
+
+
+def _status_of_apps(as_json: bool, max_age: float | None, flags: dict[str, Any]) -> None:
+    """Prints a line for each app, and exits, where several are configured."""
+    from dashly_sync.apps import app_names
+
+    apps = app_names()
+    if not apps:
+        return
+    from dashly_sync.status_apps import print_apps, status_of_apps
+
+    found = status_of_apps(apps, lambda app: settings_of({**flags, "app": app}, Needs.SECRETS), max_age)
+    print_apps(found, sys.stdout, as_json=as_json)
+    sys.exit(exit_of_all(one.exit for one in found))
 
 
 def _limits(flags: dict[str, Any]) -> RunLimits:
@@ -514,49 +545,6 @@ def _check_name(name: str, known: Sequence[str], where: str) -> None:
         close = get_close_matches(name, known, 1)
         hint = f"; did you mean {close[0]}?" if close else "."
         raise click.UsageError(f"{where}: there is no resource {name!r}{hint} There are: {', '.join(known)}")
-
-
-def _carry_out(settings: Settings, limits: RunLimits) -> tuple[RunRecord, int | None, DashlyError | None]:
-    """Runs one sync with progress on stderr; returns its record, and the signal or the API's error that ended it."""
-    from dashly import DashlyError
-    from dashly_sync.run import Run
-    from dashly_sync.signals import stop_signals
-    from dashly_sync.watch import RunWatch, watching
-
-    watch, failure = RunWatch(settings.rate_limit), None
-    with stop_signals() as stop, watching(watch):
-        carried = Run(settings, limits, stop, watch)
-        try:
-            carried.carry_out()
-        except DashlyError as error:
-            if carried.record.outcome != "failed":  # nothing was begun: there is no record to show
-                raise
-            failure = error
-    return carried.record, _ended_by(stop, carried.record), failure
-
-
-def _ended_by(stop: StopSignal, record: RunRecord) -> int | None:
-    return stop.number if record.outcome == "signal" else None
-
-
-def _close(record: RunRecord, as_json: bool) -> None:
-    from dashly_sync.summary import closing_sentence
-
-    for notice in record.notices:
-        click.echo(f"notice: {notice}", err=True)
-    for parent, reason in record.skipped.items():
-        click.echo(f"left for the next run: {parent}: {reason}", err=True)
-    if as_json:
-        click.echo(json.dumps(record.to_json(), ensure_ascii=False))
-    click.echo(closing_sentence(record), err=as_json)
-
-
-def _log(verbose: int) -> None:
-    """Logs to stderr; urllib3's debug lines, which hold whole URLs, go through the token's filter."""
-    import logging
-
-    level = {0: logging.ERROR, 1: logging.INFO}.get(verbose, logging.DEBUG)
-    logging.basicConfig(level=level, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
 
 
 if __name__ == "__main__":

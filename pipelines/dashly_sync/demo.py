@@ -16,6 +16,7 @@ from dashly_sync.run_log import RunRecord
 from dashly_sync.settings import Settings
 from dashly_sync.signals import StopSignal
 from dashly_sync.summary import closing_sentence
+from dashly_sync.talk import Talk
 from dashly_sync.watch import RunWatch, watching
 from dashly_warehouse.connections import connect
 from dashly_warehouse.query import run_query, write_result
@@ -81,7 +82,7 @@ def _settings(server: Server, simulator: Simulator, file: Path) -> Iterator[Sett
 
 def _sync(settings: Settings, stop: StopSignal) -> RunRecord:
     watch = RunWatch(settings.rate_limit)
-    with watching(watch):
+    with watching(watch, Talk()):
         return Run(settings, RunLimits(DEFAULT_RESOURCES), stop, watch).carry_out()
 
 

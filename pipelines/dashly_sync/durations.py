@@ -42,3 +42,17 @@ def duration_text(seconds: float) -> str:
             rest = whole % large // small
             return f"{whole // large} {name}" + (f" {rest} {next_name}" if rest else "")
     return f"{whole} s"
+
+
+def interval_text(seconds: float) -> str:
+    """Returns whole seconds as `parse_duration` reads them, so that they fit on a command line.
+
+    Example:
+        >>> interval_text(840), interval_text(5_400), interval_text(86_399), interval_text(604_800)
+        ('14m', '1h30m', '23h59m59s', '7d')
+    """
+    left, text = round(seconds), ""
+    for unit, name in ((86400, "d"), (3600, "h"), (60, "m"), (1, "s")):
+        count, left = divmod(left, unit)
+        text += f"{count}{name}" if count else ""
+    return text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Iterable
 
 
 class Exit(enum.IntEnum):
@@ -22,8 +23,21 @@ class Exit(enum.IntEnum):
     """Another run holds the lock for this app."""
     INCOMPLETE = 6
     """`verify` found something missing."""
+    STALE = 7
+    """`status --max-age`: the last success is older, or there is none."""
     SIGINT = 130
     SIGTERM = 143
+
+
+def exit_of_all(codes: Iterable[int]) -> int:
+    """Returns 0 when all are well, what the failed ones have in common, else 1.
+
+    Example:
+        >>> exit_of_all([0, 3, 3]), exit_of_all([0, 2, 3]), exit_of_all([0])
+        (3, 1, 0)
+    """
+    failed = set(codes) - {Exit.DONE}
+    return int(Exit.DONE) if not failed else int(failed.pop()) if len(failed) == 1 else int(Exit.FAILED)
 
 
 def exit_for(error: BaseException) -> Exit | None:

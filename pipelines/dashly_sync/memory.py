@@ -14,7 +14,7 @@ from dashly_state.budget import RateLimit
 from dashly_state.coverage import Coverage
 from dashly_sync.settings import Settings
 from dashly_sync.warehouse_pipeline import PIPELINE_NAME
-from dashly_warehouse.connections import Connection, connect
+from dashly_warehouse.connections import WAIT_SECONDS, Connection, connect
 from dashly_warehouse.pipeline_state import read_pipeline_state
 from dashly_warehouse.specs import parse_destination
 
@@ -73,8 +73,12 @@ class Memory:
 
 
 @contextmanager
-def open_warehouse(settings: Settings) -> Iterator[Connection | None]:
+def open_warehouse(settings: Settings, wait_seconds: float = WAIT_SECONDS) -> Iterator[Connection | None]:
     """Opens the settings' warehouse for reading; None when it is a DuckDB file that does not exist yet.
+
+    Args:
+        settings: Which warehouse.
+        wait_seconds: How long to wait for a DuckDB file into which a sync loads.
 
     Raises:
         WarehouseError: It cannot be opened.
@@ -83,7 +87,7 @@ def open_warehouse(settings: Settings) -> Iterator[Connection | None]:
     if spec.path is not None and not spec.path.exists():
         yield None
         return
-    with connect(spec, settings.dataset_name) as connection:
+    with connect(spec, settings.dataset_name, wait_seconds=wait_seconds) as connection:
         yield connection
 
 

@@ -111,16 +111,18 @@ class Recheck:
         }
 
 
-def read_recheck(connection: Connection, share: float, limit: RateLimit, now: float) -> Recheck | None:
+def read_recheck(
+    connection: Connection, history: History, share: float, limit: RateLimit, now: float
+) -> Recheck | None:
     """Returns how soon everything in the warehouse is read again; None before the first run has ended.
 
     Args:
         connection: Open for reading.
+        history: What it tells of everything that is read again, see `read_whole_history`.
         share: Of the API's budget since the last run.
         limit: The API's budget.
         now: Unix seconds.
     """
-    history = read_history(connection, from_microseconds(int((now + DAY) * MICRO)))
     if not {"sync_runs", "sync_progress"} <= history.memory.tables:
         return None
     runs = connection.execute(_RUNS)
@@ -145,6 +147,11 @@ def read_recheck(connection: Connection, share: float, limit: RateLimit, now: fl
     how = f", as the last runs spent; {unspent}" if unspent else ", with a run a day" if len(starts) == 1 else ""
     because = f"{rate * DAY:,.0f} requests a day for {children + lists:,} pages{how}"
     return Recheck(bound, oldest, children + lists, rate * DAY, because)
+
+
+def read_whole_history(connection: Connection, now: float) -> History:
+    """Returns what the warehouse tells, with everything that was ever read counted as to be read again."""
+    return read_history(connection, from_microseconds(int((now + DAY) * MICRO)))
 
 
 def bound_seconds(children: int, lists: int, per_second: float, gap: float, limit: RateLimit, took: float) -> float:

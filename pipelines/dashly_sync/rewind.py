@@ -23,6 +23,7 @@ from dashly.values import MICRO, from_microseconds, json_text
 from dashly_state.coverage import Coverage, Walk
 from dashly_state.directory import StateDirectory
 from dashly_state.lock import RunLock
+from dashly_state.privacy import private_files
 from dashly_sync.history import pages_to_read
 from dashly_sync.masking import drop_other_packages, masks_of
 from dashly_sync.memory import SOURCE, Memory, open_warehouse, read_memory
@@ -257,7 +258,7 @@ def _locked_pipeline(settings: Settings, command: str) -> Iterator[dlt.Pipeline]
         )
     directory = StateDirectory(settings.state_dir)
     _planned(settings, lambda *_: Change("", 0))
-    with RunLock(directory.lock_path(lock_name(settings))) as lock:
+    with private_files(), RunLock(directory.lock_path(lock_name(settings))) as lock:
         lock.acquire({"command": f"dashly-sync {command}"})
         pipeline, spec = open_pipeline(settings, directory)
         check_destination(spec, settings.dataset_name)

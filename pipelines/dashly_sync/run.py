@@ -12,6 +12,7 @@ import hashlib
 import math
 import uuid
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -25,23 +26,36 @@ from dashly_state.budget import RequestBudget
 from dashly_state.clock import Clock, SystemClock
 from dashly_state.directory import StateDirectory
 from dashly_state.lock import RunLock
+from dashly_state.privacy import private_files
+from dashly_state.waits import Waits
 from dashly_sync.local_failures import explain_local_failure, local_failures_explained
 from dashly_sync.masking import drop_other_packages, masks_notice, masks_of
 from dashly_sync.publishing import Publisher
 from dashly_sync.run_log import RUNNING, TABLE, RunRecord, add_run_table
 from dashly_sync.settings import Settings
 from dashly_sync.signals import StopSignal
-from dashly_sync.warehouse_pipeline import open_pipeline, slices_done, take_up_state
+from dashly_sync.union import union_notices
+from dashly_sync.warehouse_pipeline import (
+    load_pending,
+    open_pipeline,
+    remove_leftovers,
+    slices_done,
+    take_up_state,
+)
 from dashly_warehouse.destinations import check_destination, explain_failure, loader_file_format
-from dashly_warehouse.keys import ensure_keys, prune_dlt_history
+from dashly_warehouse.holding import Hold
+from dashly_warehouse.keys import ensure_keys, prune_dlt_history, prune_packages
+from dashly_warehouse.new_file import create_file
 from dashly_warehouse.settle import settle
-from dashly_warehouse.specs import DestinationSpec
+from dashly_warehouse.specs import DestinationSpec, parse_destination
 from dashly_warehouse.views import ensure_views
 
 SLICE_SECONDS = 60.0
 MOST_TIMES_LONGER = 10
 """A slice takes ten minutes at most, so what is new waits no longer for its commit."""
 PRUNE_EVERY_SLICES = 25
+FILE_PATIENCE_SECONDS = 600.0
+"""A reader of the DuckDB file is waited for so long; then the run fails, says who it is, and the next one goes on."""
 CHILDREN = {"users": ("events", "user_details"), "conversations": ("parts",)}
 
 
@@ -77,6 +91,8 @@ class Run:
         watch: Called after each page and after each load.
         clock: What time it is.
         session: Sends the requests.
+        waits: Told what the run waits for; whoever shows its progress has the same object.
+        file_patience: How long to wait for a DuckDB file that another process has open, seconds.
     """
 
     def __init__(
@@ -87,12 +103,17 @@ class Run:
         watch: Watch = lambda _record, _slice: None,
         clock: Clock | None = None,
         session: Session | None = None,
+        waits: Waits | None = None,
+        file_patience: float = FILE_PATIENCE_SECONDS,
     ) -> None:
         self._session = session
         self._settings, self._limits, self._stop, self._watch = settings, limits, stop, watch
         self._clock = clock or SystemClock()
+        self._waits = waits or Waits(self._clock)
         self._masks = masks_of(settings)
         self._publisher = Publisher(settings, self._clock)
+        spec = parse_destination(settings.destination)
+        self._hold = Hold(spec, file_patience, self._wait_for_file, self._waiting_for_file)
         self._directory = StateDirectory(settings.state_dir)
         self._ends_at: float | None = None
         self.record = RunRecord(uuid.uuid4().hex, datetime.fromtimestamp(self._clock.now(), UTC))
@@ -107,18 +128,21 @@ class Run:
         """
         if self._limits.max_seconds is not None:
             self._ends_at = self._clock.monotonic() + self._limits.max_seconds
-        settings = self._settings
-        with local_failures_explained(self._directory.root):
+        settings, waits = self._settings, self._waits
+        with local_failures_explained(self._directory.root), private_files():
             pipeline, spec = open_pipeline(settings, self._directory)
         budget_path = self._directory.budget_path
         with (
-            RequestBudget(budget_path, settings.auth_token, settings.rate_limit, self._clock) as budget,
+            private_files() as umask,
+            RequestBudget(budget_path, settings.auth_token, settings.rate_limit, self._clock, waits=waits) as budget,
             RunLock(self._directory.lock_path(lock_name(settings))) as lock,
         ):
             client = self._client(budget)
             lock.acquire({"command": "dashly-sync run", "destination": spec.display})
-            check_destination(spec, settings.dataset_name)
+            with self._waiting_for_file():
+                check_destination(spec, settings.dataset_name, self._hold.wait_seconds, self._wait_for_file)
             try:
+                create_file(spec, umask)
                 self._sync(client, pipeline, spec)
             except Exception as error:
                 known = explain_failure(error, spec) or explain_local_failure(error, self._directory.root)
@@ -143,13 +167,18 @@ class Run:
 
     def _sync(self, client: DashlyClient, pipeline: dlt.Pipeline, spec: DestinationSpec) -> None:
         drop_other_packages(pipeline, self._masks)
-        if pipeline.has_pending_data:
-            pipeline.run()
-        found = take_up_state(pipeline, spec.display), masks_notice(pipeline, self._masks, full=self._limits.full)
+        remove_leftovers(pipeline)
+        with self._hold:
+            found = (
+                load_pending(pipeline),
+                take_up_state(pipeline, spec.display),
+                masks_notice(pipeline, self._masks, full=self._limits.full),
+            )
         self.record.notices += [notice for notice in found if notice is not None]
         full = int(self._clock.now() * 1_000_000) if self._limits.full else None
         settings, since = self._settings, self._limits.since
-        reader = Reader(client, since, settings.reconcile_share, full, self._masks, settings.schema_contract)
+        contract = settings.schema_contract
+        reader = Reader(client, since, settings.reconcile_share, full, self._masks, contract, lambda: self._hold)
         try:
             self._read_all(client, pipeline, reader, loader_file_format(spec))
         finally:
@@ -164,8 +193,11 @@ class Run:
             source = dashly(reader=reader, limits=limits, state_dir=self._state_dir())
             add_run_table(source)
             selected = source.with_resources(*self._limits.resources, TABLE)
-            pipeline.run(selected, loader_file_format=file_format)
-            self._committed(pipeline, limits)
+            try:
+                pipeline.run(selected, loader_file_format=file_format)
+                self._committed(pipeline, limits)
+            finally:
+                self._hold.let_go()
             reader.settled = True
             self.record.notices += self._publisher.after_load(is_last=self.record.outcome != RUNNING)
             if limits.error is not None:
@@ -185,11 +217,16 @@ class Run:
         )
 
     def _close_slice(self, client: DashlyClient, limits: Slice) -> RunRecord:
-        """Writes down how the run stands when the slice has been read; the row loads with the slice or not at all."""
+        """Writes down how the run stands when the slice has been read; the row loads with the slice or not at all.
+
+        From here on dlt works on the warehouse, until `_committed` is done.
+        """
+        self._hold.take()
         record = self.record
         record.slices += 1
         record.add_records(limits.rows)
         record.requests, record.rate_limited = client.requests_sent, client.rate_limited
+        record.reread += limits.reread
         record.waited_seconds = round(client.budget.waited_seconds, 3)
         record.backlog, record.open_lists = dict(limits.missing), list(limits.open_lists)
         record.outcome = self._outcome(client, limits)
@@ -213,12 +250,22 @@ class Run:
         """Does what dlt leaves to us after a load: keys, views, tombstones, and now and then pruning."""
         ensure_keys(pipeline)
         self.record.notices += ensure_views(pipeline, self._settings.business_hours).notices
+        self.record.notices += union_notices(pipeline, self._settings)
         if limits.began_at is not None:
             listed_since = {name: from_microseconds(at) for name, at in limits.listed_since.items()}
             settle(pipeline, from_microseconds(limits.began_at), listed_since)
+        prune_packages(pipeline)
         if slices_done(pipeline) % PRUNE_EVERY_SLICES == 0:
             prune_dlt_history(pipeline)
         self._watch(self.record, None)
+
+    def _wait_for_file(self, seconds: float) -> bool:
+        """Waits for a DuckDB file that another process has open; returns whether the run has no time for that."""
+        left = math.inf if self._ends_at is None else self._ends_at - self._clock.monotonic()
+        return left <= 0 or self._clock.wait(min(seconds, left), self._stop.event)
+
+    def _waiting_for_file(self) -> AbstractContextManager[Any]:
+        return self._waits.during("for whoever has the DuckDB file open")
 
     def _state_dir(self) -> str | None:
         return None if self._settings.state_dir is None else str(self._settings.state_dir)

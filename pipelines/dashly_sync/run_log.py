@@ -21,6 +21,7 @@ _TYPES = {
     "outcome": "text",
     "requests": "bigint",
     "rate_limited": "bigint",
+    "reread": "bigint",
     "records": "bigint",
     "slices": "bigint",
     "waited_seconds": "double",
@@ -38,6 +39,7 @@ class RunRecord:
         outcome: `running` (also of a run that was killed), `finished`, `request limit`, `time limit`, `signal` or
             `failed`.
         records: Rows loaded by table.
+        reread: Requests for what was known already: edits, removals and silent changes show in no list.
         backlog: Parents with children known to be missing, by stream.
     """
 
@@ -49,6 +51,7 @@ class RunRecord:
     rate_limited: int = 0
     records: dict[str, int] = field(default_factory=dict)
     slices: int = 0
+    reread: int = 0
     waited_seconds: float = 0.0
     backlog: dict[str, int] = field(default_factory=dict)
     open_lists: list[str] = field(default_factory=list)

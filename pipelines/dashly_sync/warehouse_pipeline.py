@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
+import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dashly_state.directory import StateDirectory
@@ -12,6 +15,8 @@ from dashly_warehouse.specs import DestinationSpec, parse_destination
 
 if TYPE_CHECKING:
     import dlt
+
+logger = logging.getLogger(__name__)
 
 PIPELINE_NAME = "dashly"
 """dlt finds its state in the destination by this name, also when the working directory is lost."""
@@ -32,23 +37,59 @@ def quiet_dlt() -> None:
 def open_pipeline(settings: Settings, directory: StateDirectory) -> tuple[dlt.Pipeline, DestinationSpec]:
     """Returns the pipeline into the settings' destination and dataset, with a working directory of its own.
 
+    A working directory that a power cut has damaged is made anew: the destination has what it knew.
+
     Raises:
         DestinationConfigError: The destination or the dataset is named in a way that cannot work.
     """
     quiet_dlt()
     import dlt
+    from dlt.common.schema.exceptions import SchemaException
+    from dlt.common.storages.exceptions import StorageException
 
     from dashly_warehouse.destinations import dlt_destination
 
     spec = parse_destination(settings.destination)
     place = hashlib.sha256(f"{spec.display}|{settings.dataset_name}|{settings.app_id}".encode()).hexdigest()[:16]
-    pipeline = dlt.pipeline(
-        PIPELINE_NAME,
-        destination=dlt_destination(spec, settings.dataset_name),
-        dataset_name=settings.dataset_name,
-        pipelines_dir=str(directory.pipelines_path / place),
-    )
-    return pipeline, spec
+    folder, destination = directory.pipelines_path / place, dlt_destination(spec, settings.dataset_name)
+
+    def opened() -> dlt.Pipeline:
+        found = dlt.pipeline(
+            PIPELINE_NAME, destination=destination, dataset_name=settings.dataset_name, pipelines_dir=str(folder)
+        )
+        for name in found.schemas:
+            found.schemas[name]
+        return found
+
+    try:
+        return opened(), spec
+    except (ValueError, KeyError, TypeError, SchemaException, StorageException) as error:
+        logger.info("The working files in %s are damaged, and made anew: %s", folder, error)
+        shutil.rmtree(folder)
+        return opened(), spec
+
+
+def remove_leftovers(pipeline: dlt.Pipeline) -> None:
+    """Removes what killed runs were extracting: dlt gives each extraction a folder of its own and forgets it there."""
+    for folder in Path(pipeline.working_dir, "normalize").glob("*"):
+        if folder.is_dir() and folder.name != "extracted":
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def load_pending(pipeline: dlt.Pipeline) -> str | None:
+    """Loads what a killed run had extracted; returns what a person should know when that cannot be done, or None.
+
+    dlt tries a package again for ever: one that was cut off by a kill between two of its renames, or by a power cut,
+    would stop every later run. So it has one try; the journal still has its pages, and they are loaded from there.
+    """
+    try:
+        if pipeline.has_pending_data:
+            pipeline.run()
+    except Exception as error:  # dlt's, the destination's, the disk's: whatever lasts will show again
+        pipeline.drop()
+        logger.info("A pending package is given up: %s", error)
+        return "a package that a killed run had left cannot be loaded: it is dropped, its pages come from the journal"
+    return None
 
 
 def take_up_state(pipeline: dlt.Pipeline, display: str) -> str | None:
@@ -67,6 +108,7 @@ def take_up_state(pipeline: dlt.Pipeline, display: str) -> str | None:
     if slices_done(pipeline) > _slices_there(pipeline):
         pipeline.drop()
         pipeline.sync_destination()
+    pipeline._state_restored = True  # or the next `pipeline.run` would sync again, while others may have the file open
     there = slices_done(pipeline)
     if here and not there:
         return f"what was synced into {display} before is no longer there: starting over"

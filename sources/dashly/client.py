@@ -20,6 +20,7 @@ from dashly.flights import Flights
 from dashly.redaction import redact, redact_http_logs
 from dashly_state.budget import RequestBudget
 from dashly_state.clock import Clock, SystemClock
+from dashly_state.waits import Waiting
 
 DEFAULT_BASE_URL = "https://api.dashly.app/v1"
 SELF_APP = "$self_app"
@@ -28,6 +29,9 @@ SELF_APP = "$self_app"
 BELIEVED_RETRY_AFTERS = 3
 """After so many for one request, a Retry-After was too short: from then on a whole window is waited for."""
 CONNECT_SECONDS, READ_SECONDS = 10.0, 60.0
+ANSWER = "for an answer of the API"
+NO_ANSWER = "for the API, which gives no usable answer"
+"""From the first failure of a request to its answer, the attempts in between among it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +141,7 @@ class DashlyClient:
         self.flights = Flights(budget.limit, self.clock)
         self.rate_limited = 0
         self._token = token
-        self._session: Session = session or requests.Session()
+        self._session: Session = session or _session(self.base_url)
         self._retry = retry or RetryPolicy()
         self._counting = threading.Lock()
         redact_http_logs(token)
@@ -167,12 +171,20 @@ class DashlyClient:
     def _with_retries(
         self, path: str, params: Mapping[str, str], where: str, *, believe_retry_after: bool
     ) -> Answer | None:
+        with self.budget.waits.during() as waiting:
+            return self._until_answered(waiting, path, params, where, believe_retry_after)
+
+    def _until_answered(
+        self, waiting: Waiting, path: str, params: Mapping[str, str], where: str, believe_retry_after: bool
+    ) -> Answer | None:
+        """Sends the request until there is an answer, and says what it waits for once it had to be repeated."""
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type((ApiUnavailable, BrokenBody)),
             stop=tenacity.stop_after_attempt(self._retry.attempts),
             wait=tenacity.wait_exponential(self._retry.first_wait_seconds, self._retry.longest_wait_seconds)
             + tenacity.wait_random(0, self._retry.jitter_seconds),
             sleep=self._wait,
+            before_sleep=lambda _: waiting.because(NO_ANSWER),
             reraise=True,
         )
         try:
@@ -239,19 +251,23 @@ class DashlyClient:
                 self.requests_sent += 1
             flight = self.flights.depart()
             try:
-                return self._session.request(
-                    "GET",
-                    self.base_url + path,
-                    params={**params, "auth_token": self._token},
-                    timeout=(CONNECT_SECONDS, READ_SECONDS),
-                    allow_redirects=False,
-                    headers={"User-Agent": "dashly-sync", "Accept": "application/json"},
-                )
+                return self._answer_to(path, params)
             except requests.RequestException as error:
                 failure = f"{where}: {type(error).__name__}: {self._clean(str(error))}"
             finally:
                 self.flights.land(flight)
         raise ApiUnavailable(failure)  # not inside `except`: the request, with its token, would come along
+
+    def _answer_to(self, path: str, params: Mapping[str, str]) -> requests.Response:
+        with self.budget.waits.during(ANSWER):
+            return self._session.request(
+                "GET",
+                self.base_url + path,
+                params={**params, "auth_token": self._token},
+                timeout=(CONNECT_SECONDS, READ_SECONDS),
+                allow_redirects=False,
+                headers={"User-Agent": "dashly-sync", "Accept": "application/json"},
+            )
 
     def _wait(self, seconds: float) -> None:
         with self.flights.asleep():
@@ -285,6 +301,18 @@ def check_base_url(base_url: str) -> str:
     return url
 
 
+def _session(base_url: str) -> requests.Session:
+    """Returns a session that has looked up the environment's proxy and certificates once, not at each request.
+
+    Nor does it take a password for the API's host from `.netrc`, which would go along with the token.
+    """
+    session = requests.Session()
+    found = session.merge_environment_settings(base_url, {}, None, None, None)
+    session.proxies, session.verify, session.cert = found["proxies"], found["verify"], found["cert"]
+    session.trust_env = False
+    return session
+
+
 def _split(url: str) -> SplitResult | None:
     """Returns the parts of a URL; None when the host or the port is none."""
     try:
@@ -306,7 +334,7 @@ def _retry_after_seconds(response: requests.Response, now: float) -> float | Non
 
 
 _NO_TOKEN = (
-    "no API token. Looked for DASHLY_AUTH_TOKEN, SOURCES__DASHLY__AUTH_TOKEN and [sources.dashly] auth_token in "
-    ".dlt/secrets.toml",
+    "no API token. Looked for DASHLY_AUTH_TOKEN, DASHLY_AUTH_TOKEN_FILE, DASHLY_AUTH_TOKEN_KEYRING, "
+    "SOURCES__DASHLY__AUTH_TOKEN and [sources.dashly] auth_token in .dlt/secrets.toml",
     "Create one in Dashly under Settings > Developers",
 )

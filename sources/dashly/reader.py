@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 from dashly.client import DashlyClient
 from dashly.drift import EVOLVE, Drift
@@ -28,6 +31,7 @@ class Reader:
         full: Reads everything again that was not read since this moment, microseconds since 1970, whatever the share.
         masks: Of every answer, before anything else sees it.
         contract: What happens when the API sends what no column takes, see `Drift`.
+        access: Entered for each query of the destination; may wait until it can be opened.
     """
 
     def __init__(
@@ -38,12 +42,14 @@ class Reader:
         full: int | None = None,
         masks: Masks | None = None,
         contract: str = EVOLVE,
+        access: Callable[[], AbstractContextManager[Any]] = nullcontext,
     ) -> None:
         self.client = client
         self.since = since
         self.reconcile_share = reconcile_share
         self.full = full
         self.masks = masks
+        self.access = access
         self.drift = Drift(contract)
         self.settled = False
         """Whether what this process loaded so far has been settled in the warehouse."""

@@ -106,6 +106,7 @@ class Reading:
         self._agenda.began(task)
         if task.recency == RECONCILE:
             self._reconciler.began()
+            self._limits.reread += 1
 
     # ---- where answers come from -------------------------------------------------------------------------------
 

@@ -67,6 +67,8 @@ class Slice:
     open_lists: list[str] = field(default_factory=list)
     """Lists whose walks have not met their end."""
     pages: int = 0
+    reread: int = 0
+    """Requests for what was known already, see `reconcile`."""
     rows: dict[str, int] = field(default_factory=dict)
     """Rows handed on, by table."""
 

@@ -74,6 +74,7 @@ from .clock import Clock, SystemClock
 from .errors import BudgetError
 from .ledger import Recorded, RequestLedger, Survey, ledger_key
 from .process import Processes, SystemProcesses
+from .waits import OTHER_REQUESTS, RATE_LIMITED, Waits
 
 SAFETY_SHARE = 0.002
 """The window is made this much longer. The kernel slews a clock by 500 ppm at most (adjtimex(2)), the server's and
@@ -194,11 +195,15 @@ class Lease:
 
 @dataclass(frozen=True)
 class _Refusal:
-    """Why not now: so many seconds until it is worth asking, and so many more out of politeness."""
+    """Why not now: so many seconds until it is worth asking, and so many more out of politeness.
+
+    `cause` is None where only the pace of this process' own requests has it wait.
+    """
 
     seconds: float
     polite_seconds: float
     recheck: bool
+    cause: str | None
 
 
 class RequestBudget:
@@ -220,9 +225,11 @@ class RequestBudget:
         strict_seconds: How long after a 429 nobody believes in it.
         max_flight_seconds: How long a request may take before its lease is given up. Larger than every timeout.
         processes: Who lives.
+        waits: Told what is waited for.
 
     Attributes:
         waited_seconds: How long callers of `acquire` have waited here, all threads added up.
+        waits: What is being waited for, here and by whoever else was given the same object.
 
     Raises:
         BudgetError: From every method but `Lease.release`, when the file cannot be used.
@@ -241,6 +248,7 @@ class RequestBudget:
         strict_seconds: float = STRICT_SECONDS,
         max_flight_seconds: float = MAX_FLIGHT_SECONDS,
         processes: Processes | None = None,
+        waits: Waits | None = None,
     ) -> None:
         if not reach_seconds > 0:
             raise ValueError(f"reach_seconds is more than 0, not {reach_seconds}")
@@ -250,6 +258,7 @@ class RequestBudget:
         self._reach = reach_seconds
         self._strict_seconds = strict_seconds
         self._clock = clock or SystemClock()
+        self.waits = waits or Waits(self._clock)
         self._waited_lock = threading.Lock()
         self._ledger = RequestLedger(
             path, ledger_key(token), self._window, max_flight_seconds, self._clock, processes or SystemProcesses()
@@ -266,11 +275,13 @@ class RequestBudget:
         Sleeps to the instant at which the next one frees. Of several processes that wait for the same instant, the
         one with the smallest share of the window wakes first.
         """
-        while stop is None or not stop.is_set():
-            outcome = self._ask()
-            if isinstance(outcome, Lease):
-                return outcome
-            self._wait(outcome, stop)
+        with self.waits.during() as waiting:
+            while stop is None or not stop.is_set():
+                outcome = self._ask()
+                if isinstance(outcome, Lease):
+                    return outcome
+                waiting.because(outcome.cause)
+                self._wait(outcome, stop)
         return None
 
     def try_acquire(self) -> Lease | float:
@@ -330,7 +341,8 @@ class RequestBudget:
             mine = sum(request.mine for request in survey.requests)
             others_in_flight = any(request.ended is None and not request.mine for request in survey.requests)
             polite = polite_seconds(mine, len(survey.requests))
-            return _Refusal(max(seconds, SHORTEST_WAIT_SECONDS), polite, others_in_flight)
+            cause = RATE_LIMITED if survey.closed_seconds else OTHER_REQUESTS if mine < self.limit.requests else None
+            return _Refusal(max(seconds, SHORTEST_WAIT_SECONDS), polite, others_in_flight, cause)
         return Lease(self._ledger, self._ledger.start(connection, now), now)
 
     def _ages(self, survey: Survey, now: float) -> list[float]:

@@ -10,6 +10,7 @@ from platformdirs import user_state_path
 
 from .disk import disk_full, is_full
 from .errors import StateDirectoryError, StateDiskFull
+from .privacy import close_to_others
 
 PRIVATE = 0o700
 
@@ -17,23 +18,26 @@ PRIVATE = 0o700
 class StateDirectory:
     """A folder for the request budget, page journals, locks and dlt's working directories.
 
-    It is made with mode 0700, and so are parents that are missing. Of a folder that is there nothing is changed.
+    It is made with mode 0700, and so are parents that are missing. A folder of ours that others could look into, and
+    what lies in it, is closed to them; one that holds something else is refused.
 
     Args:
         root: The folder; `~` is the home. By default the platform's: `~/.local/state/dashly-sync` on Linux,
             `~/Library/Application Support/dashly-sync` on macOS.
 
     Raises:
-        StateDirectoryError: It is no folder, or nothing can be written there.
+        StateDirectoryError: It is no folder, belongs to somebody else, is open to others and not ours to close, or
+            nothing can be written there.
         StateDiskFull: Its disk is full.
     """
 
     def __init__(self, root: Path | None = None) -> None:
-        self.root = _absolute(root or user_state_path("dashly-sync"))
+        self.root = state_root(root)
         try:
             _make_private(self.root)
             with tempfile.TemporaryFile(dir=self.root):  # the one test that a read-only disk, root and ACLs all pass
                 pass
+            close_to_others(self.root)
         except OSError as error:
             if is_full(error):
                 raise StateDiskFull(*disk_full(self.root, error)) from error
@@ -76,6 +80,15 @@ class StateDirectory:
         """Return whether nobody but this user (and root) can read what lies here."""
         stat = self.root.stat()
         return stat.st_uid == os.getuid() and not stat.st_mode & 0o077
+
+
+def state_root(root: Path | None = None) -> Path:
+    """Return where the state directory is, or would be; nothing is made.
+
+    Raises:
+        StateDirectoryError: It would be in a home, and there is none.
+    """
+    return _absolute(root or user_state_path("dashly-sync"))
 
 
 def safe_name(name: str) -> str:

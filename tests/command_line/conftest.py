@@ -142,6 +142,7 @@ class Shell:
             stderr=subprocess.PIPE,
             text=True,
             encoding="utf-8",
+            umask=0,  # whoever has such a shell: what is not for everybody has to be closed by us
         )
         self.started.append(Started(process))
         return self.started[-1]

@@ -28,12 +28,12 @@ HOSTILE = "<script>alert('1')</script> & \"quoted\" ]]>"
 def run(minutes_ago: float, outcome: str = "finished", **values: Any) -> dict[str, Any]:
     began = NOW - timedelta(minutes=minutes_ago)
     ended = None if outcome == "running" else began + timedelta(minutes=1)
-    numbers = {"requests": 9, "records": 100, "waited_seconds": 0.0, "backlog": 0, "error": None}
+    numbers = {"requests": 9, "reread": 0, "records": 100, "waited_seconds": 0.0, "backlog": 0, "error": None}
     return {"started_at": began, "finished_at": ended, "outcome": outcome, **numbers, **values}
 
 
 def status(runs: list[dict[str, Any]], **backlog: int) -> Status:
-    return Status("duckdb:///w.duckdb", [("users", 7, NOW)], backlog, runs[:5], None, NOW)
+    return Status("duckdb:///w.duckdb", [("users", 7, NOW)], backlog, runs, None, NOW)
 
 
 def parsed(page: str) -> ElementTree.Element:
@@ -47,7 +47,7 @@ def words(page: str) -> str:
 
 @pytest.fixture(scope="module")
 def page(synced: tuple[App, Shell]) -> tuple[str, Status, Detail]:
-    settings = Settings(destination=f"duckdb:///{synced[1].folder}/warehouse.duckdb")
+    settings = Settings(destination=f"duckdb:///{synced[1].folder}/warehouse.duckdb", state_dir=synced[1].state)
     found = read_status(settings)
     detail = read_detail(settings, found.read_at)
     return render_page(found, detail, LIMIT), found, detail
@@ -109,7 +109,7 @@ def test_its_pictures_show_the_rows_that_there_are(page: tuple[str, Status, Deta
 def test_what_others_wrote_is_text() -> None:
     runs = [run(5, "failed", error=HOSTILE)]
     hostile = replace(status(runs), destination=HOSTILE, tables=[(HOSTILE, 1, NOW)])
-    detail = Detail(runs, [ListSpan(HOSTILE, NOW, NOW, [])], [ChildCounts(HOSTILE, 1, 0, 0)])
+    detail = Detail([ListSpan(HOSTILE, NOW, NOW, [])], [ChildCounts(HOSTILE, 1, 0, 0)])
 
     text = render_page(hostile, detail, LIMIT)
 
@@ -123,13 +123,13 @@ def test_before_the_first_run_it_says_how_to_start(tmp_path: Path) -> None:
 
     text = render_page(found, read_detail(settings, found.read_at), LIMIT)
 
-    assert "Nothing has been synced yet: start with `dashly-sync run`." in words(text)
+    assert "yet: start with `dashly-sync run`." in words(text)
 
 
 @pytest.mark.parametrize(
     ("runs", "backlog", "level", "says"),
     [
-        ([], {}, Level.EMPTY, "Nothing has been synced yet"),
+        ([], {}, Level.EMPTY, "Nothing has been synced into duckdb:///w.duckdb yet"),
         ([run(5)], {}, Level.WELL, "The last run ended 4 min ago, and nothing is known to be missing."),
         ([run(5, "time limit")], {"parts": 1}, Level.BEHIND, "still to be read: the children of 1 parent."),
         ([run(5, "running")], {}, Level.BEHIND, "The last run began 5 min ago, and goes on or was cut off."),
@@ -143,7 +143,7 @@ def test_before_the_first_run_it_says_how_to_start(tmp_path: Path) -> None:
 def test_one_sentence_says_how_it_is(
     runs: list[dict[str, Any]], backlog: dict[str, int], level: Level, says: str
 ) -> None:
-    verdict = judge(status(runs, **backlog), Detail(runs))
+    verdict = judge(status(runs, **backlog))
 
     assert (level, True) == (verdict.level, says in verdict.sentence), verdict
 
@@ -151,9 +151,9 @@ def test_one_sentence_says_how_it_is(
 def test_an_unread_part_of_a_list_is_drawn_and_said() -> None:
     runs = [run(5, "request limit")]
     gap = (NOW - timedelta(days=3), None)
-    detail = Detail(runs, [ListSpan("users", NOW - timedelta(days=3), NOW, [gap])], [ChildCounts("events", 3, 2, 1)])
+    detail = Detail([ListSpan("users", NOW - timedelta(days=3), NOW, [gap])], [ChildCounts("events", 3, 2, 1)])
 
-    text = render_page(status(runs, events=2), detail, LIMIT)
+    text = render_page(replace(status(runs, events=2), unread=["users"]), detail, LIMIT)
 
     assert "the children of 2 parents, a part of the list of users" in words(text)
     assert "not read yet, from 2026-10-29 12:00:00 UTC down to the end of the list" in words(text)

@@ -172,7 +172,8 @@ def settings_page() -> Iterator[str]:
         "2. the `DASHLY_*` environment variable,\n"
         "3. dlt's configuration under `[sources.dashly]`: `SOURCES__DASHLY__KEY` in the environment, then\n"
         "   `.dlt/secrets.toml`, then `.dlt/config.toml` in the working directory,\n"
-        "4. the default."
+        "4. the default.\n\n"
+        "With `--app NAME`, all of `[sources.dashly.apps.NAME]` comes between 1 and 2: [apps.md](../apps.md)."
     )
     rows = (
         (f"`{one.flag}`" if one.flag else "none", _code(one.environment), _code(one.key), _default(one), one.help)
@@ -180,7 +181,8 @@ def settings_page() -> Iterator[str]:
     )
     yield _table(("flag", "environment", "dlt key", "default", "meaning"), rows)
     yield (
-        "What masks do: [masking.md](../masking.md).\n\nThe token and the mask key have no flag on purpose. A Postgres "
+        "What masks do: [masking.md](../masking.md). Metrics, log and webhook: [monitoring.md](../monitoring.md).\n\n"
+        "The token, the mask key and the webhook have no flag on purpose. A Postgres "
         "URI with a password belongs where the token does: into "
         "`DASHLY_DESTINATION`\nor `.dlt/secrets.toml`, where `ps` does not show it."
     )
@@ -196,6 +198,7 @@ def secrets_example() -> str:
     """Returns an example of `.dlt/secrets.toml`."""
     return (
         '[sources.dashly]\nauth_token = "app.KEY.SECRET"\n# mask_key = "what openssl rand -hex 32 said"\n'
+        '# webhook = "https://hooks.slack.com/services/…"\n'
         '# destination = "postgresql://USER:PASSWORD@HOST:5432/DATABASE"'
     )
 
@@ -211,8 +214,12 @@ def config_example() -> str:
 
 
 EXAMPLES = {
+    "auth_token_file": "/run/credentials/dashly-sync/token",
+    "auth_token_keyring": "dashly/sync",
+    "mask_key_file": "/run/credentials/dashly-sync/mask-key",
     "state_dir": "/var/lib/dashly-sync",
     "snapshot": "/srv/dashly_read.duckdb",
+    "metrics_file": "/var/lib/node_exporter/dashly.prom",
     "mask": "pii,users.name=redact",
 }
 """What a setting without a default may be."""
@@ -225,9 +232,14 @@ def _toml(value: str) -> str:
 
 def _default(setting: Setting) -> str:
     without = {
-        "auth_token": "required",
+        "auth_token": "required, here or in one of the next two",
+        "auth_token_file": "none",
+        "auth_token_keyring": "none",
+        "mask_key_file": "none",
         "state_dir": "the platform's user state directory",
         "snapshot": "none is published",
+        "metrics_file": "none is written",
+        "webhook": "nobody is told",
         "mask": "nothing is masked",
         "mask_key": "required where masks hash",
     }
@@ -244,6 +256,7 @@ RUN_NOTES = {
     "outcome": "`running` (or killed), `finished`, `request limit`, `time limit`, `signal` or `failed`",
     "requests": "Requests sent, retries among them",
     "rate_limited": "How many of them the API answered with 429",
+    "reread": "How many of them read what was known already, for edits, removals and silent changes",
     "records": "Rows loaded into all tables but `sync_progress`",
     "slices": "Load packages that the run consisted of",
     "waited_seconds": "Time spent waiting for the request budget",

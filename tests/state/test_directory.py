@@ -34,16 +34,6 @@ def test_a_new_directory_is_private_and_so_are_its_new_parents(tmp_path: Path) -
     assert not list(directory.root.iterdir())
 
 
-@pytest.mark.usefixtures("open_umask")
-def test_a_directory_that_was_there_stays_as_it_is(tmp_path: Path) -> None:
-    root = tmp_path / "shared"
-    root.mkdir(mode=0o755)
-    directory = StateDirectory(root)
-
-    assert mode(root) == 0o755
-    assert not directory.is_private()
-
-
 def test_a_directory_is_private_whatever_a_strict_umask_says(tmp_path: Path) -> None:
     before = os.umask(0o777)
     try:
