@@ -57,6 +57,16 @@ class Envelope:
         return "next_after" in self.meta
 
 
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A successful answer: its raw body, for the journal, and the envelope in it."""
+
+    body: bytes
+    envelope: Envelope
+    fetched_at: float
+    """Unix seconds when the answer had arrived."""
+
+
 def parse_body(body: bytes) -> dict[str, Any]:
     """Returns the JSON object in `body`, floats exact as text too.
 

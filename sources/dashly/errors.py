@@ -3,11 +3,13 @@
 ```
 DashlyError                   what happened, where, what was seen, and `mend`: what to do next
 ├── SettingsError             mend the settings: nothing was asked of the API
+├── InvalidArgument           mend the value: the API would refuse it, nothing was asked of the API
 ├── AccessError               mend the token or the app id: NotAuthenticated, PermissionDeniedError
 ├── RecordGone                skip the record: LookupError, the API no longer knows this id
 ├── RecordForbidden           skip the record: it belongs to another app
 ├── RequestRefused            mend the request: ValidationError, BadRequest, Error404, MethodNotAllowed
 ├── ApiUnavailable            run again later: time-outs, resets, 5xx, HTML or cut-off bodies, after all retries
+├── Uncertain                 look, then decide: a write that may have taken effect; it is never sent again by itself
 ├── RateLimited               run again later: somebody else uses the token
 ├── SchemaChanged             look: the API sends what no column takes, and the schema contract is `freeze`
 ├── ApiChanged                look: an answer that the documents do not describe
@@ -38,6 +40,10 @@ class SettingsError(DashlyError):
     """A setting is missing or makes no sense; no request was spent."""
 
 
+class InvalidArgument(DashlyError, ValueError):
+    """A value that the API would refuse; no request was spent."""
+
+
 class AccessError(DashlyError):
     """The API refuses the token, or the token has no access to the app."""
 
@@ -56,6 +62,10 @@ class RequestRefused(DashlyError):
 
 class ApiUnavailable(DashlyError):
     """No usable answer after all retries: network, time-out, 5xx, a proxy's page, a body cut off."""
+
+
+class Uncertain(DashlyError):
+    """A write that got no usable answer: it may have taken effect, and is not sent again."""
 
 
 class RateLimited(DashlyError):
