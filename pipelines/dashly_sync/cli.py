@@ -160,7 +160,7 @@ def status(as_json: bool, html: Path | None, max_age: float | None, openmetrics:
 
 
 @cli.command()
-@with_settings()
+@with_settings("app_id", "base_url", "rate_limit", "destination", "dataset_name", "state_dir")
 @click.option("--offline", is_flag=True, help="Ask nothing of the API; otherwise one request, with a token")
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON")
 def verify(offline: bool, as_json: bool, **flags: Any) -> None:
@@ -183,7 +183,7 @@ def verify(offline: bool, as_json: bool, **flags: Any) -> None:
 
 
 @cli.command()
-@with_settings()
+@with_settings("app_id", "base_url", "rate_limit", "destination", "dataset_name", "reconcile_share", "state_dir")
 @click.option("--only", help="Comma-separated resources, as for `run`")
 @click.option("--every", type=Duration(), help="Hold it against a schedule: a run every so often, as 15m")
 @click.option(
