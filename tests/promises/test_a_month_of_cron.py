@@ -26,6 +26,11 @@ from tests.promises.conftest import Runs
 from dashly_simulator.faults import Faults
 
 HOUR, DAY = 3600.0, 86_400.0
+VARIES_BYTES = 100_000
+"""From run to run: dlt's trace of the last one, and the journal's file, which gives nothing back below 4 MB.
+
+Less than 60 kills, 10 damages or 240 loads would leave behind, whichever is forgotten.
+"""
 MISHAPS = {
     "none": 60,
     "killed wherever it is": 12,
@@ -155,7 +160,7 @@ def test_a_month_of_cron_starts(every: float, month: Month) -> None:
         assert "exit 0" == month.start("none", every)
 
     assert_equal_to_truth(month.app.simulator, month.runs.warehouse)
-    assert month.size() <= began, month.seen
+    assert month.size() <= began + VARIES_BYTES, month.seen
 
 
 def _expected(mishap: str) -> set[str]:
