@@ -21,9 +21,10 @@ REPEATABLE = frozenset(OPERATIONS) - {"add", "append"}
 _OF_LISTS = frozenset({"append", "union", "exclude"})
 """These take one text, so that a list is as many operations."""
 MESSAGE_TYPES = ("popup_chat", "popup_small", "popup_big", "email")
-LONGEST_EVENT_NAME = 255
+LONGEST_EVENT_NAME = LONGEST_USER_ID = 255
 LONGEST_PARAMETER_NAME = 70
 CREATED_COLUMNS = ("created", "created_at")
+_ENCODER = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"), default=str)
 _READ_ONLY_KEYS = frozenset({"$last_seen"})
 
 
@@ -70,6 +71,12 @@ class Request:
         """The request that `to_json` wrote."""
         user, by_user_id, content = json.loads(text)
         return cls(key, user, by_user_id, content)
+
+    @classmethod
+    def of_props(cls, key: str, content: dict[str, Any]) -> Request:
+        """The request for properties of the user whom the key names."""
+        which, _, user = key.partition(" ")
+        return cls(key, user, which == "user_id", content)
 
 
 @dataclass(frozen=True)
@@ -131,7 +138,9 @@ class RowMap:
         keys = self._keys(columns, ())
         unknown = sorted(set(self.operations) - set(keys.values()))
         if unknown:
-            raise MappingError(f"no column becomes the property {unknown[0]!r}", f"There are: {', '.join(keys.values())}")
+            raise MappingError(
+                f"no column becomes the property {unknown[0]!r}", f"There are: {', '.join(keys.values())}"
+            )
         if wrong := sorted(_READ_ONLY_KEYS & set(keys.values())):
             raise MappingError(f"the property {wrong[0]} is Dashly's own", "Leave it out")
 
@@ -142,7 +151,7 @@ class RowMap:
                 operation = self._operation(key, row[column])
                 if operation is not None:
                     content[key] = operation
-            return Request(f"{'user_id' if self.by_user_id else 'id'} {user}", user, self.by_user_id, content)
+            return Request(_key_of(user, self.by_user_id), user, self.by_user_id, content)
 
         return request
 
@@ -159,7 +168,7 @@ class RowMap:
             raise Unsendable(f"{key}: {error}") from None
         if operation == "add" and (isinstance(found, bool) or not isinstance(found, int)):
             raise Unsendable(f"{key}: {found!r} is no number to add")
-        return [operation, found]
+        return None if found == [] and operation in _OF_LISTS else [operation, found]
 
     def _of_events(self, columns: Sequence[str], now: datetime) -> Callable[[Mapping[str, Any]], Request]:
         created = self.created or next((column for column in CREATED_COLUMNS if column in columns), None)
@@ -197,6 +206,8 @@ class RowMap:
         body, kind = column_of.get("body", "body"), column_of.get("type", "type")
         if other := sorted(set(column_of) - {"body", "type"}):
             raise MappingError(f"a message has no {other[0]!r}", "It has body and type")
+        if self.by_user_id:
+            raise MappingError("a message is sent by Dashly's own id", "Name its column with --id")
         if body not in columns:
             raise MappingError("the rows have no column 'body'", "Select one, or name it: --map COLUMN=body")
 
@@ -226,11 +237,15 @@ class RowMap:
         return identity(row[self.identity], self.by_user_id)
 
     def _row_key(self, row: Mapping[str, Any]) -> str:
-        if not self.row_key:
-            return digest_of(row)
+        if not self.row_key:  # what a sync notes of a row, such as `_synced_at`, makes no other event of it
+            return digest_of({column: value for column, value in row.items() if column[:1] != "_"})
         if any(row[column] is None for column in self.row_key):
             raise Unsendable(f"the key ({', '.join(self.row_key)}) is NULL")
         return canonical([row[column] for column in self.row_key])
+
+
+def _key_of(user: str, by_user_id: bool) -> str:
+    return f"{'user_id' if by_user_id else 'id'} {user}"
 
 
 def identity(value: Any, by_user_id: bool) -> str:
@@ -245,10 +260,12 @@ def identity(value: Any, by_user_id: bool) -> str:
     """
     if value is None or value == "":
         raise Unsendable("the id is NULL" if value is None else "the id is empty")
-    text = str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+    if isinstance(value, float):
+        raise Unsendable(f"the id {value!r} is a fraction by its type, which does not hold 64-bit ids: cast it to text")
+    text = str(value)
     if by_user_id:
-        if len(text) > LONGEST_EVENT_NAME:
-            raise Unsendable(f"an id of {len(text)} characters, where Dashly takes 255 at most")
+        if len(text) > LONGEST_USER_ID or not text.isprintable():
+            raise Unsendable(f"{text[:60]!r} is no user_id, which is text of {LONGEST_USER_ID} characters at most")
         return text
     if not (text.isascii() and text.isdigit() and 0 < int(text) < 2**64):
         raise Unsendable(f"{text!r} is no id of Dashly's, which are numbers: is it a user_id (--by-user-id)?")
@@ -294,13 +311,14 @@ def operations(key: str, operation: str, value: Any) -> list[tuple[str, str, Any
 
 
 def canonical(value: Any) -> str:
-    """Returns JSON that is the same text for the same value."""
-    return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"), default=str)
+    """Returns JSON that is the same text for the same value; a lone surrogate, which no file takes, is a `?`."""
+    text = _ENCODER.encode(value)
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
 def digest_of(value: Any) -> str:
     """Returns 32 characters that differ for different values."""
-    return blake2b(canonical(value).encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+    return blake2b(canonical(value).encode(), digest_size=16).hexdigest()
 
 
 def _named(name: str, read: Callable[[Any], Any], value: Any) -> Any:

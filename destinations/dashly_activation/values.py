@@ -138,6 +138,8 @@ def _texts(values: list[Any] | tuple[Any, ...]) -> list[str]:
 def _text(value: str, longest: int | None) -> str:
     if longest is not None and len(value) > longest:
         raise Unsendable(f"text of {len(value)} characters, where Dashly takes {longest} at most")
+    if not value.isascii() and any("\ud800" <= one <= "\udfff" for one in value):
+        raise Unsendable("half a character (a lone surrogate), which UTF-8 does not have")
     return value
 
 

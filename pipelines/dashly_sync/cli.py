@@ -16,8 +16,11 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
+from dashly_sync.asking import agreed
+from dashly_sync.call_command import call
 from dashly_sync.exits import Exit, exit_for, exit_of_all
 from dashly_sync.options import Duration, settings_of, with_settings
+from dashly_sync.push_command import push
 from dashly_sync.schedule_command import schedule
 from dashly_sync.settings import Needs
 
@@ -300,7 +303,9 @@ def state_reset(resource: str | None, dry_run: bool, yes: bool, as_json: bool, *
     if resource is not None:
         _known_stream(resource, "--resource")
     settings = settings_of(flags)
-    if not (dry_run or yes) and not _agreed(reset(settings, resource, dry_run=True).sentence(done=False)):
+    if not (dry_run or yes) and not agreed(
+        reset(settings, resource, dry_run=True).sentence(done=False), "--yes", "--dry-run to look only"
+    ):
         click.echo("Nothing is changed.")
         return
     change = reset(settings, resource, dry_run=dry_run)
@@ -420,6 +425,8 @@ def demo(file: Path) -> None:
 
 
 cli.add_command(schedule)
+cli.add_command(call)
+cli.add_command(push)
 
 
 def main() -> NoReturn:
@@ -520,14 +527,6 @@ def _resources(only: str | None) -> tuple[str, ...]:
     if not named:
         raise click.UsageError(f"--only names no resource. There are: {', '.join(RESOURCES)}")
     return tuple(named)
-
-
-def _agreed(would_do: str) -> bool:
-    """Asks whoever sits at the terminal; nobody there is asked, and is told the flag."""
-    if not sys.stdin.isatty():
-        raise click.UsageError(f"{would_do} Nobody is there to ask: say --yes, or --dry-run to look only")
-    click.echo(would_do, err=True)
-    return click.confirm("Do it?", err=True)
 
 
 def _known_stream(name: str, where: str) -> None:

@@ -25,6 +25,8 @@ class Exit(enum.IntEnum):
     """`verify` found something missing."""
     STALE = 7
     """`status --max-age`: the last success is older, or there is none."""
+    UNCERTAIN = 8
+    """A write got no answer: it may have taken effect. Look before it is sent again."""
     SIGINT = 130
     SIGTERM = 143
 
@@ -51,8 +53,9 @@ def exit_for(error: BaseException) -> Exit | None:
         return Exit(error.exit_code)
     no_access = (api.AccessError, api.ApiUnavailable, api.RequestRefused, api.RecordForbidden, api.RecordGone)
     kinds: tuple[tuple[tuple[type[Exception], ...], Exit], ...] = (
-        ((api.SettingsError, StateDirectoryError, UsageError), Exit.USAGE),
+        ((api.SettingsError, api.InvalidArgument, StateDirectoryError, UsageError), Exit.USAGE),
         (no_access, Exit.API),
+        ((api.Uncertain,), Exit.UNCERTAIN),
         ((RunLockHeld,), Exit.LOCKED),
         ((api.DashlyError, StateError), Exit.FAILED),
     )

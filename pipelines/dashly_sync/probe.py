@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
-from dashly.client import Allowance, DashlyClient, RetryPolicy
+from dashly.allowance import Allowance
+from dashly.client import DashlyClient, RetryPolicy
 from dashly.endpoints import LISTS
 from dashly.envelope import Envelope
 from dashly.errors import AccessError, RecordForbidden, RecordGone, RequestRefused, Stopped

@@ -20,7 +20,8 @@ from typing import Any
 import dlt
 
 from dashly import DashlyClient, Reader, Slice, dashly
-from dashly.client import Allowance, Session
+from dashly.allowance import Allowance
+from dashly.connection import Session
 from dashly.values import from_microseconds
 from dashly_state.budget import RequestBudget
 from dashly_state.clock import Clock, SystemClock

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from dashly import journal_name
-from dashly.client import check_base_url
+from dashly.connection import check_base_url
 from dashly.endpoints import LISTS
 from dashly.tables import SYNC_PROGRESS
 from dashly.values import from_microseconds

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from dashly_state.budget import RateLimit
 from dashly_state.waits import Wait, Waits
@@ -21,6 +21,23 @@ if TYPE_CHECKING:
 LINE_EVERY_SECONDS = 30.0
 WORTH_TELLING_SECONDS = 5.0
 """A shorter wait is over before anybody has read of it."""
+
+
+class Watched(Protocol):
+    """What is at work and can be asked how far it is."""
+
+    @property
+    def share_done(self) -> float:
+        """From 0 to 1."""
+        ...
+
+    def sentence(self) -> str:
+        """Returns how far it is, for people."""
+        ...
+
+    def numbers(self) -> dict[str, Any]:
+        """Returns the same for programs."""
+        ...
 
 
 class RunWatch:
@@ -86,14 +103,14 @@ class RunWatch:
 
 
 @contextmanager
-def watching(watch: RunWatch, talk: Talk, line_every_seconds: float = LINE_EVERY_SECONDS) -> Iterator[None]:
+def watching(watch: Watched, talk: Talk, line_every_seconds: float = LINE_EVERY_SECONDS) -> Iterator[None]:
     """Shows the watch on stderr while the block runs."""
     with _bar(watch) if talk.is_terminal else _lines(watch, talk, line_every_seconds):
         yield
 
 
 @contextmanager
-def _lines(watch: RunWatch, talk: Talk, every_seconds: float) -> Iterator[None]:
+def _lines(watch: Watched, talk: Talk, every_seconds: float) -> Iterator[None]:
     ended = threading.Event()
 
     def write() -> None:
@@ -110,7 +127,7 @@ def _lines(watch: RunWatch, talk: Talk, every_seconds: float) -> Iterator[None]:
 
 
 @contextmanager
-def _bar(watch: RunWatch) -> Iterator[None]:
+def _bar(watch: Watched) -> Iterator[None]:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
@@ -122,7 +139,7 @@ def _bar(watch: RunWatch) -> Iterator[None]:
 
 
 @contextmanager
-def _refreshing(bar: Progress, watch: RunWatch, task: int) -> Iterator[None]:
+def _refreshing(bar: Progress, watch: Watched, task: int) -> Iterator[None]:
     from rich.progress import TaskID
 
     ended = threading.Event()

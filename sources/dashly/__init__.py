@@ -22,7 +22,8 @@ from dlt.common.typing import TSecretStrValue
 from dlt.extract import DltResource
 
 from dashly.batches import RowBatches, takes_arrow
-from dashly.client import DEFAULT_BASE_URL, SELF_APP, DashlyClient
+from dashly.client import SELF_APP, DashlyClient
+from dashly.connection import DEFAULT_BASE_URL
 from dashly.endpoints import DEFAULT_RESOURCES, RESOURCES
 from dashly.errors import DashlyError, SettingsError
 from dashly.held import DestinationProgress
@@ -32,11 +33,12 @@ from dashly.reading import Reading
 from dashly.slices import PageRows, Slice, SourceState, State
 from dashly.tables import RESOURCE_TABLES, TABLES
 from dashly.tokens import find_key, find_token
+from dashly.web_api import Operation
 from dashly_state.budget import RateLimit, RequestBudget
 from dashly_state.directory import StateDirectory
 from dashly_state.journal import PageJournal
 
-__all__ = ["DashlyClient", "DashlyError", "Reader", "Slice", "dashly", "since_microseconds"]
+__all__ = ["DashlyClient", "DashlyError", "Operation", "Reader", "Slice", "dashly", "since_microseconds"]
 
 
 @dlt.source(name="dashly", section="dashly", max_table_nesting=0)

@@ -3,32 +3,51 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
-from contextlib import suppress
-from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
-from math import isnan
-from typing import NoReturn, Protocol
-from urllib.parse import SplitResult, urlsplit
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import NoReturn, Self
 
 import requests
 import tenacity
 
-from dashly.envelope import BrokenBody, Envelope, excerpt, parse_body, parse_envelope, raise_for_error
-from dashly.errors import ApiUnavailable, DashlyError, RateLimited, RequestRefused, SettingsError, Stopped
+from dashly.allowance import Allowance
+from dashly.connection import (
+    CONNECT_SECONDS,
+    DEFAULT_BASE_URL,
+    READ_SECONDS,
+    Session,
+    check_base_url,
+    never_left,
+    open_session,
+    retry_after_seconds,
+)
+from dashly.envelope import Answer, BrokenBody, excerpt, parse_body, parse_envelope, raise_for_error
+from dashly.errors import (
+    ApiChanged,
+    ApiUnavailable,
+    DashlyError,
+    RateLimited,
+    RequestRefused,
+    SettingsError,
+    Stopped,
+    Uncertain,
+)
 from dashly.flights import Flights
+from dashly.read_methods import ReadMethods
 from dashly.redaction import redact, redact_http_logs
+from dashly.shared_budget import shared_budget, writes_leave
+from dashly.write_methods import WriteMethods
 from dashly_state.budget import RequestBudget
 from dashly_state.clock import Clock, SystemClock
 from dashly_state.waits import Waiting
 
-DEFAULT_BASE_URL = "https://api.dashly.app/v1"
 SELF_APP = "$self_app"
 """Stands for the token's own app in `/apps/{id}/...` (api-reference.md, section 1)."""
 
 BELIEVED_RETRY_AFTERS = 3
 """After so many for one request, a Retry-After was too short: from then on a whole window is waited for."""
-CONNECT_SECONDS, READ_SECONDS = 10.0, 60.0
 ANSWER = "for an answer of the API"
 NO_ANSWER = "for the API, which gives no usable answer"
 """From the first failure of a request to its answer, the attempts in between among it."""
@@ -50,77 +69,48 @@ class RetryPolicy:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """A successful answer: its raw body, for the journal, and the envelope in it."""
+class Request:
+    """What is asked of the API, without the token.
 
-    body: bytes
-    envelope: Envelope
-    fetched_at: float
-    """Unix seconds when the answer had arrived."""
+    Attributes:
+        arguments: In the query of a GET, in the form of a POST.
+        where: What it is about, for messages.
+    """
 
-
-class Allowance:
-    """How many more requests this run may send; retries count. Thread-safe."""
-
-    def __init__(self, requests_left: int | None = None) -> None:
-        self._left = requests_left
-        self._lock = threading.Lock()
+    method: str
+    path: str
+    arguments: Mapping[str, str] = field(repr=False)
+    where: str
 
     @property
-    def spent(self) -> bool:
-        """Whether no request is left."""
-        return self._left is not None and self._left <= 0
-
-    @property
-    def left(self) -> int | None:
-        """Requests left; None without a limit."""
-        return self._left
-
-    def take(self) -> None:
-        """Counts one request.
-
-        Raises:
-            Stopped: None is left.
-        """
-        with self._lock:
-            if self.spent:
-                raise Stopped("the request limit of this run is reached")
-            if self._left is not None:
-                self._left -= 1
+    def writes(self) -> bool:
+        """Whether it changes something when it gets there."""
+        return self.method == "POST"
 
 
-class Session(Protocol):
-    """The seam for HTTP: what of `requests.Session` the client uses."""
+class DashlyClient(ReadMethods, WriteMethods):
+    """Speaks to the Dashly Web API under the shared request budget: a method for each of the API's twenty.
 
-    def request(
-        self,
-        method: str,
-        url: str,
-        *,
-        params: Mapping[str, str] | None = None,
-        timeout: tuple[float, float] | None = None,
-        allow_redirects: bool = True,
-        headers: Mapping[str, str] | None = None,
-    ) -> requests.Response:
-        """Sends one request and reads the whole answer."""
-        ...
-
-
-class DashlyClient:
-    """Reads the Dashly Web API under the shared request budget.
-
-    Thread-safe as far as `requests.Session` is for plain GETs: one connection pool, no state per request.
+    Thread-safe as far as `requests.Session` is for plain requests: one connection pool, no state per request. Use it in
+    a `with` block, or close it.
 
     Args:
         token: API token; never part of an error, a log record or a file.
+        budget: Whoever gives one closes it. By default the one of all commands on this machine: that of the state
+            directory, with `DASHLY_STATE_DIR` and `DASHLY_RATE_LIMIT` where they are set.
         base_url: Ends in `/v1`: without it another paging dialect answers.
+        app_id: In `/apps/{id}/...`; `$self_app` is the token's own.
         stop: Set it to end all waiting; the request in flight is finished.
+        writes_first: Writes take any place of the budget. By default they leave some to reads, see `shared_budget`.
+
+    Raises:
+        SettingsError: There is no token, or the base URL or the rate limit makes no sense.
     """
 
     def __init__(
         self,
         token: str,
-        budget: RequestBudget,
+        budget: RequestBudget | None = None,
         *,
         base_url: str = DEFAULT_BASE_URL,
         app_id: str = SELF_APP,
@@ -128,23 +118,40 @@ class DashlyClient:
         clock: Clock | None = None,
         retry: RetryPolicy | None = None,
         stop: threading.Event | None = None,
+        writes_first: bool = False,
     ) -> None:
         if not token:
             raise SettingsError(*_NO_TOKEN)
         self.base_url = check_base_url(base_url)
         self.app_id = app_id or SELF_APP
-        self.budget = budget
         self.clock = clock or SystemClock()
+        self.budget = budget or shared_budget(token, self.clock)
         self.stop = stop or threading.Event()
         self.allowance = Allowance()
         self.requests_sent = 0
-        self.flights = Flights(budget.limit, self.clock)
+        self.flights = Flights(self.budget.limit, self.clock)
         self.rate_limited = 0
+        self.writes_first = writes_first
         self._token = token
-        self._session: Session = session or _session(self.base_url)
+        self._owned = ExitStack()
+        if budget is None:
+            self._owned.callback(self.budget.close)
+        self._session: Session = session or self._owned.enter_context(open_session(self.base_url))
         self._retry = retry or RetryPolicy()
         self._counting = threading.Lock()
         redact_http_logs(token)
+
+    def close(self) -> None:
+        """Closes the connections, and the budget unless it was given."""
+        self._owned.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
 
     def get(self, path: str, params: Mapping[str, str], where: str = "") -> Answer:
         """Returns the answer to one GET. Costs one request, and one more for each retry.
@@ -157,26 +164,42 @@ class DashlyClient:
         Raises:
             DashlyError: Of the kind that says what to do, see `dashly.errors`.
         """
-        where = f"{where} ({path})" if where else path
+        return self._answer(Request("GET", path, params, f"{where} ({path})" if where else path))
+
+    def post(self, path: str, form: Mapping[str, str], where: str = "") -> Answer:
+        """Returns the answer to one POST, sent as a form in UTF-8. Costs one request.
+
+        It is sent again only where it certainly had no effect: after a 429, and when there was no connection to send it
+        over. Each of these costs a request more.
+
+        Args:
+            path: Below the base URL, such as `/users/12/events`.
+            form: Without the token.
+            where: What is being written, for messages; the path when empty.
+
+        Raises:
+            Uncertain: It may have taken effect: the answer did not come, was cut off, or was a 5xx, a proxy's among
+                them.
+            DashlyError: It had no effect; of the kind that says what to do, see `dashly.errors`.
+        """
+        return self._answer(Request("POST", path, form, f"{where} ({path})" if where else path))
+
+    def _answer(self, request: Request) -> Answer:
         for attempt in range(self._retry.rate_limited_attempts):
-            answer = self._with_retries(path, params, where, believe_retry_after=attempt < BELIEVED_RETRY_AFTERS)
+            answer = self._with_retries(request, believe_retry_after=attempt < BELIEVED_RETRY_AFTERS)
             if answer is not None:
                 return answer
         raise RateLimited(
-            f"{where}: rate limited {self._retry.rate_limited_attempts} times in a row although this machine stayed "
-            f"under {self.budget.limit}: something else uses this token",
+            f"{request.where}: rate limited {self._retry.rate_limited_attempts} times in a row although this machine "
+            f"stayed under {self.budget.limit}: something else uses this token",
             "Use a token of its own for this job; the next run continues where this one stopped",
         )
 
-    def _with_retries(
-        self, path: str, params: Mapping[str, str], where: str, *, believe_retry_after: bool
-    ) -> Answer | None:
+    def _with_retries(self, request: Request, *, believe_retry_after: bool) -> Answer | None:
         with self.budget.waits.during() as waiting:
-            return self._until_answered(waiting, path, params, where, believe_retry_after)
+            return self._until_answered(waiting, request, believe_retry_after)
 
-    def _until_answered(
-        self, waiting: Waiting, path: str, params: Mapping[str, str], where: str, believe_retry_after: bool
-    ) -> Answer | None:
+    def _until_answered(self, waiting: Waiting, request: Request, believe_retry_after: bool) -> Answer | None:
         """Sends the request until there is an answer, and says what it waits for once it had to be repeated."""
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type((ApiUnavailable, BrokenBody)),
@@ -188,41 +211,49 @@ class DashlyClient:
             reraise=True,
         )
         try:
-            return retrying(self._once, path, params, where, believe_retry_after)
+            return retrying(self._once, request, believe_retry_after)
         except (ApiUnavailable, BrokenBody) as error:
             last = str(error)
         raise ApiUnavailable(
-            f"{where}: no usable answer in {self._retry.attempts} attempts; the last: {last}",
-            "What was read is kept; run again when the API answers",
+            f"{request.where}: no usable answer in {self._retry.attempts} attempts; the last: {last}",
+            "Nothing was sent; try again when the API answers"
+            if request.writes
+            else "What was read is kept; run again when the API answers",
         )
 
-    def _once(self, path: str, params: Mapping[str, str], where: str, believe_retry_after: bool) -> Answer | None:
+    def _once(self, request: Request, believe_retry_after: bool) -> Answer | None:
         """Sends one request; None means rate limited: the budget is closed and the caller asks again."""
-        response = self._send(path, params, where)
-        answer = self._read(response, where)
+        response = self._send(request)
+        answer = self._read(response, request)
         if isinstance(answer, RateLimited):
             with self._counting:
                 self.rate_limited += 1
-            asked_for = _retry_after_seconds(response, self.clock.now()) if believe_retry_after else None
+            asked_for = retry_after_seconds(response, self.clock.now()) if believe_retry_after else None
             self.budget.close_for(asked_for or self.budget.limit.seconds + 1)
             return None
         if isinstance(answer, Exception):
             raise answer
         return answer
 
-    def _read(self, response: requests.Response, where: str) -> Answer | DashlyError | BrokenBody:
+    def _read(self, response: requests.Response, request: Request) -> Answer | DashlyError | BrokenBody:
         """Returns what the response means; an error without the token, which the API or a proxy may have repeated.
 
         It is returned and not raised, so that no `__context__` carries along what was not scrubbed.
         """
+        where = request.where
         try:
             if response.status_code != 200:
                 self._refuse(response, where)
             return Answer(response.content, parse_envelope(response.content, where, 200), self.clock.now())
         except DashlyError as error:
-            return type(error)(self._clean(str(error.args[0])), self._clean(error.mend))
+            failure = self._clean(str(error.args[0]))
+            if not request.writes or not isinstance(error, (ApiUnavailable, ApiChanged)):
+                return type(error)(failure, self._clean(error.mend))
         except BrokenBody:
-            return BrokenBody(f"{where}: {self._excerpt(response)}")
+            failure = f"{where}: {self._excerpt(response)}"
+            if not request.writes:
+                return BrokenBody(failure)
+        return Uncertain(failure, _LOOK_FIRST)
 
     def _refuse(self, response: requests.Response, where: str) -> NoReturn:
         status = response.status_code
@@ -239,10 +270,11 @@ class DashlyClient:
         """Scrubbed before it is cut: half a token would not be recognised."""
         return excerpt(self._clean(response.content.decode("utf-8", "replace")))
 
-    def _send(self, path: str, params: Mapping[str, str], where: str) -> requests.Response:
+    def _send(self, request: Request) -> requests.Response:
         if self.allowance.spent:  # before a place in the budget is waited for and used up
             raise Stopped("the request limit of this run is reached")
-        lease = self.budget.acquire(self.stop)
+        leave = 0 if self.writes_first or not request.writes else writes_leave(self.budget.limit)
+        lease = self.budget.acquire(self.stop, leave)
         if lease is None:
             raise Stopped("stopped while waiting for the request budget")
         with lease:
@@ -251,19 +283,25 @@ class DashlyClient:
                 self.requests_sent += 1
             flight = self.flights.depart()
             try:
-                return self._answer_to(path, params)
+                return self._answer_to(request)
             except requests.RequestException as error:
-                failure = f"{where}: {type(error).__name__}: {self._clean(str(error))}"
+                failure = f"{request.where}: {type(error).__name__}: {self._clean(str(error))}"
+                has_left = not never_left(error)
             finally:
                 self.flights.land(flight)
-        raise ApiUnavailable(failure)  # not inside `except`: the request, with its token, would come along
+        # not inside `except`: the request, with its token, would come along
+        if request.writes and has_left:
+            raise Uncertain(failure, _LOOK_FIRST)
+        raise ApiUnavailable(failure)
 
-    def _answer_to(self, path: str, params: Mapping[str, str]) -> requests.Response:
+    def _answer_to(self, request: Request) -> requests.Response:
+        arguments = {**request.arguments, "auth_token": self._token}
         with self.budget.waits.during(ANSWER):
             return self._session.request(
-                "GET",
-                self.base_url + path,
-                params={**params, "auth_token": self._token},
+                request.method,
+                self.base_url + request.path,
+                params=None if request.writes else arguments,
+                data=arguments if request.writes else None,
                 timeout=(CONNECT_SECONDS, READ_SECONDS),
                 allow_redirects=False,
                 headers={"User-Agent": "dashly-sync", "Accept": "application/json"},
@@ -279,62 +317,9 @@ class DashlyClient:
         return redact(text, self._token)
 
 
-def check_base_url(base_url: str) -> str:
-    """Returns the base URL without a trailing slash.
-
-    Raises:
-        SettingsError: It is no http(s) URL that ends in `/v1`.
-
-    Example:
-        >>> check_base_url("https://api.carrotquest.io/v1/")
-        'https://api.carrotquest.io/v1'
-    """
-    shown, url = redact(base_url), base_url.strip().rstrip("/")
-    parts = _split(url)
-    if parts is None or parts.scheme not in ("http", "https") or not parts.hostname:
-        raise SettingsError(f"the base URL {shown!r} is no http(s) URL", f"The default is {DEFAULT_BASE_URL}")
-    if not url.endswith("/v1") or parts.query or parts.fragment:
-        raise SettingsError(
-            f"the base URL {shown!r} does not end in /v1; without it another paging dialect answers",
-            f"Write {redact(f'{parts.scheme}://{parts.netloc}')}/v1",
-        )
-    return url
-
-
-def _session(base_url: str) -> requests.Session:
-    """Returns a session that has looked up the environment's proxy and certificates once, not at each request.
-
-    Nor does it take a password for the API's host from `.netrc`, which would go along with the token.
-    """
-    session = requests.Session()
-    found = session.merge_environment_settings(base_url, {}, None, None, None)
-    session.proxies, session.verify, session.cert = found["proxies"], found["verify"], found["cert"]
-    session.trust_env = False
-    return session
-
-
-def _split(url: str) -> SplitResult | None:
-    """Returns the parts of a URL; None when the host or the port is none."""
-    try:
-        parts = urlsplit(url)
-        return parts if parts.port is None or parts.port else None
-    except ValueError:
-        return None
-
-
-def _retry_after_seconds(response: requests.Response, now: float) -> float | None:
-    """Returns what a Retry-After header asks for, at most an hour; None without a usable one."""
-    value = response.headers.get("Retry-After", "").strip()
-    parsers: tuple[Callable[[str], float], ...] = (float, lambda text: parsedate_to_datetime(text).timestamp() - now)
-    for parse in parsers:
-        with suppress(TypeError, ValueError, OverflowError):
-            seconds = parse(value)
-            return None if isnan(seconds) else min(max(seconds, 1.0), 3600.0)
-    return None
-
-
 _NO_TOKEN = (
     "no API token. Looked for DASHLY_AUTH_TOKEN, DASHLY_AUTH_TOKEN_FILE, DASHLY_AUTH_TOKEN_KEYRING, "
     "SOURCES__DASHLY__AUTH_TOKEN and [sources.dashly] auth_token in .dlt/secrets.toml",
     "Create one in Dashly under Settings > Developers",
 )
+_LOOK_FIRST = "It may have taken effect: look in Dashly before you send it again"

@@ -28,11 +28,12 @@ def reply(call: Call) -> Result:
     kind = call.arguments.text("type") or "reply_admin"
     if kind not in REPLY_TYPES:
         raise unknown_choice("type", *REPLY_TYPES)
+    assignee = _admin(call, "auto_assign")
+    if assignee is not None:
+        deeds.assign(call.world, talk, assignee, author["admin_id"])
     part = call.world.add_part(talk, type=kind, sent_via="web_panel", **fields)
     held = call.world.change_talk(talk)
     held.last_admin_id = author["admin_id"] or held.last_admin_id
-    if call.arguments.flag("auto_assign") and author["admin_id"] is not None:
-        deeds.assign(call.world, held, author["admin_id"], author["admin_id"])
     return _identified(call, part.id)
 
 

@@ -269,27 +269,38 @@ class RequestBudget:
         """Return why the file was thrown away, and nothing started for a window; None when it was good."""
         return self._ledger.discarded
 
-    def acquire(self, stop: threading.Event | None = None) -> Lease | None:
+    def acquire(self, stop: threading.Event | None = None, leave: int = 0) -> Lease | None:
         """Return the right to start one request, as soon as there is one; None when `stop` was set.
 
         Sleeps to the instant at which the next one frees. Of several processes that wait for the same instant, the
         one with the smallest share of the window wakes first.
+
+        Args:
+            stop: Ends the wait.
+            leave: How many places are left free for others, who so have the budget first: they find these, and then
+                each that frees. After a window of waiting none is left, so that one request a window gets through,
+                however much the others want.
         """
+        patience_ends = self._clock.monotonic() + self._window
         with self.waits.during() as waiting:
             while stop is None or not stop.is_set():
-                outcome = self._ask()
+                patience = patience_ends - self._clock.monotonic() if leave else inf
+                outcome = self._ask(leave if patience > 0 else 0)
                 if isinstance(outcome, Lease):
                     return outcome
                 waiting.because(outcome.cause)
-                self._wait(outcome, stop)
+                self._wait(outcome, stop, patience if patience > 0 else inf)
         return None
 
-    def try_acquire(self) -> Lease | float:
+    def try_acquire(self, leave: int = 0) -> Lease | float:
         """Return the right to start one request, or after how many seconds it is worth asking again.
 
         One is free later when a request in flight takes long, and earlier when the fastest answer is forgotten.
+
+        Args:
+            leave: How many places are left free for others.
         """
-        outcome = self._ask()
+        outcome = self._ask(leave)
         return outcome.seconds if isinstance(outcome, _Refusal) else outcome
 
     def close_for(self, seconds: float) -> None:
@@ -315,15 +326,15 @@ class RequestBudget:
     ) -> None:
         self.close()
 
-    def _wait(self, refusal: _Refusal, stop: threading.Event | None) -> None:
-        seconds = refusal.seconds + refusal.polite_seconds
+    def _wait(self, refusal: _Refusal, stop: threading.Event | None, longest: float) -> None:
+        seconds = min(refusal.seconds + refusal.polite_seconds, max(longest, SHORTEST_WAIT_SECONDS))
         began = self._clock.monotonic()
         self._clock.wait(min(seconds, RECHECK_SECONDS) if refusal.recheck else seconds, stop)
         with self._waited_lock:
             self.waited_seconds += self._clock.monotonic() - began
 
-    def _ask(self) -> Lease | _Refusal:
-        return self._ledger.transact(self._admit)
+    def _ask(self, leave: int) -> Lease | _Refusal:
+        return self._ledger.transact(lambda connection, now: self._admit(connection, now, leave))
 
     def _usage(self, connection: sqlite3.Connection, now: float) -> BudgetUsage:
         survey = self._ledger.survey(connection, now)
@@ -333,15 +344,18 @@ class RequestBudget:
             self.limit.requests, self._window, used, in_flight, survey.closed_seconds, survey.strict_seconds
         )
 
-    def _admit(self, connection: sqlite3.Connection, now: float) -> Lease | _Refusal:
+    def _admit(self, connection: sqlite3.Connection, now: float, leave: int) -> Lease | _Refusal:
+        places = max(self.limit.requests - leave, 1)
         survey = self._ledger.survey(connection, now)
         ages = self._ages(survey, now)
-        seconds = max(survey.closed_seconds, seconds_until_free(self.limit.requests, self._window, ages))
+        seconds = max(survey.closed_seconds, seconds_until_free(places, self._window, ages))
+        if leave:
+            seconds = max(seconds, seconds_until_even(self.limit.requests, self._window, ages, leave))
         if seconds > 0:
             mine = sum(request.mine for request in survey.requests)
             others_in_flight = any(request.ended is None and not request.mine for request in survey.requests)
             polite = polite_seconds(mine, len(survey.requests))
-            cause = RATE_LIMITED if survey.closed_seconds else OTHER_REQUESTS if mine < self.limit.requests else None
+            cause = RATE_LIMITED if survey.closed_seconds else OTHER_REQUESTS if mine < places else None
             return _Refusal(max(seconds, SHORTEST_WAIT_SECONDS), polite, others_in_flight, cause)
         return Lease(self._ledger, self._ledger.start(connection, now), now)
 
@@ -404,6 +418,29 @@ def seconds_until_free(limit: int, window_seconds: float, ages: Sequence[float])
     """
     excess = len(ages) - limit + 1
     return window_seconds - ages[excess - 1] if excess > 0 else 0.0
+
+
+def seconds_until_even(limit: int, window_seconds: float, ages: Sequence[float], leave: int) -> float:
+    """Return the earliest time from now at which a request keeps requests even, so that places free evenly, too.
+
+    In a part of the window that has as many places as are left free for others, no more of them are taken. Whoever
+    comes while these are used finds those that were left, and by then one more a place's time. Were they taken in a
+    burst, they would free in one, a window later, and be taken by whoever is fastest.
+
+    Args:
+        limit: How many may count.
+        window_seconds: How long each counts.
+        ages: For how long each has counted, oldest first.
+        leave: How many places are left free; more than 0.
+
+    Examples:
+        >>> seconds_until_even(60, 60.0, ages=[50.0, 3.0, 2.0, 1.0, 0.5, 0.2], leave=6)
+        0.0
+        >>> seconds_until_even(60, 60.0, ages=[50.0, 4.0, 3.0, 2.0, 1.0, 0.5, 0.2], leave=6)
+        2.0
+    """
+    part = window_seconds * leave / limit
+    return seconds_until_free(leave, part, [age for age in ages if age < part])
 
 
 def polite_seconds(mine: int, used: int) -> float:

@@ -14,6 +14,10 @@ BUSY_SECONDS = 30.0
 _DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
 
+class UnusableDatabase(sqlite3.DatabaseError):
+    """What lies there is damaged, or of another version, and too dear to be moved aside without a word."""
+
+
 @dataclass(frozen=True)
 class OpenedDatabase:
     """A connection in autocommit mode, to begin transactions on by hand.
@@ -29,11 +33,14 @@ class OpenedDatabase:
     discarded: str | None
 
 
-def open_database(path: Path, schema: str, version: int, synchronous: str) -> OpenedDatabase:
+def open_database(
+    path: Path, schema: str, version: int, synchronous: str, *, may_replace: bool = True
+) -> OpenedDatabase:
     """Return a connection to `path`, which is created with mode 0600 and `schema` when it is not there.
 
     A file that is no database, is damaged or has another `user_version` is moved aside to `<name>.corrupt` and
-    replaced. Processes take turns in here (`<name>.opening`), so none moves aside what another has just made.
+    replaced, if it may be. Processes take turns in here (`<name>.opening`), so none moves aside what another has just
+    made.
 
     WAL, because a commit is one append without a wait for the disk (synchronous=NORMAL) or with one (FULL), a reader
     never stops the writer, and a SIGKILL at any instant leaves a good file.
@@ -41,9 +48,12 @@ def open_database(path: Path, schema: str, version: int, synchronous: str) -> Op
     Raises:
         OSError: The file or its folder cannot be used.
         sqlite3.Error: The same, as SQLite says it.
+        UnusableDatabase: It would have to be replaced, and may not be.
     """
     with FileLock(f"{path}.opening", timeout=BUSY_SECONDS, mode=0o600):
         discarded = _why_unusable(path, version) if path.exists() else None
+        if discarded and not may_replace:
+            raise UnusableDatabase(discarded)
         if discarded:
             move_aside(path)
         if not path.exists():

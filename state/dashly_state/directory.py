@@ -16,7 +16,7 @@ PRIVATE = 0o700
 
 
 class StateDirectory:
-    """A folder for the request budget, page journals, locks and dlt's working directories.
+    """A folder for the request budget, page journals, push ledgers, locks and dlt's working directories.
 
     It is made with mode 0700, and so are parents that are missing. A folder of ours that others could look into, and
     what lies in it, is closed to them; one that holds something else is refused.
@@ -71,6 +71,10 @@ class StateDirectory:
         for file in self.root.glob(f"journal-{safe_name(name)}.*"):
             if not file.name.startswith(kept):
                 file.unlink(missing_ok=True)
+
+    def push_ledger_path(self, name: str) -> Path:
+        """Return the file that knows what was sent to the app `name`."""
+        return self.root / f"push-{safe_name(name)}.sqlite"
 
     def lock_path(self, name: str) -> Path:
         """Return the file of the run lock of `name`."""

@@ -3,6 +3,7 @@
 StateError                  always says what to do next
 ├── BudgetError             the request budget cannot be read or written
 ├── JournalError            a page cannot be kept
+├── PushLedgerError         nobody can tell what was sent to Dashly
 ├── RunLockHeld             another run of the same app is at work
 ├── StateDiskFull           there is no room for what is to be written
 └── StateDirectoryError     the state directory cannot be used
@@ -34,6 +35,10 @@ class BudgetError(StateError):
 
 class JournalError(StateError):
     """A page cannot be kept, so a killed run would pay for it again."""
+
+
+class PushLedgerError(StateError):
+    """What was sent to Dashly cannot be read or written, so nothing may be sent: it might be sent twice."""
 
 
 class StateDirectoryError(StateError):

@@ -9,7 +9,15 @@ from pathlib import Path
 from .errors import StateDirectoryError
 
 OTHERS = stat.S_IRWXG | stat.S_IRWXO
-_OURS = ("budget.sqlite*", "journal-*.sqlite*", "run-*.lock*", "alerts-*.json", "cron.lo[cg]*", "pipelines")
+_OURS = (
+    "budget.sqlite*",
+    "journal-*.sqlite*",
+    "push-*.sqlite*",
+    "run-*.lock*",
+    "alerts-*.json",
+    "cron.lo[cg]*",
+    "pipelines",
+)
 """What of the state directory is ours: it may be a folder that a person keeps other things in."""
 _PLACE = "[0-9a-f]" * 16
 """A working directory of dlt's in `pipelines`."""

@@ -48,10 +48,20 @@ def test_a_reply_may_be_the_users_a_note_or_nobodys(reader, talk):
     assert (by_nobody["from"]["type"], "id" in by_nobody["from"]) == ("default_admin", False)
 
 
+def test_a_reply_may_assign_the_conversation_first(reader, talk):
+    other = 14700 if talk["assignee"]["id"] != 14700 else 14701
+    reader.post(f"/conversations/{talk['id']}/reply", body="a", auto_assign=other)
+    parts = reader.data(f"/conversations/{talk['id']}/parts", count=2)
+
+    assert ["reply_admin", "assigned"] == [part["type"] for part in parts]
+    assert other == again(reader, talk)["assignee"]["id"]
+
+
 @pytest.mark.parametrize(
     ("form", "error"),
     [
         ({}, "ValidationError"),
+        ({"body": "a", "auto_assign": 3}, "LookupError"),
         ({"body": "a", "type": "shout"}, "ValidationError"),
         ({"body": "a", "from_admin": 3}, "LookupError"),
         ({"body": "a", "from_user": 3}, "LookupError"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 import random
+import ssl
 import threading
 import time
 import traceback
@@ -16,8 +17,20 @@ from typing import Any
 
 import pytest
 import requests
+from urllib3.exceptions import (
+    ConnectTimeoutError,
+    MaxRetryError,
+    NameResolutionError,
+    NewConnectionError,
+    ProtocolError,
+    ProxyError,
+    ReadTimeoutError,
+    SSLError,
+)
 
-from dashly.client import SELF_APP, Allowance, DashlyClient, RetryPolicy, check_base_url
+from dashly.allowance import Allowance
+from dashly.client import SELF_APP, DashlyClient, RetryPolicy
+from dashly.connection import check_base_url, never_left
 from dashly.errors import (
     AccessError,
     ApiChanged,
@@ -29,10 +42,12 @@ from dashly.errors import (
     RequestRefused,
     SettingsError,
     Stopped,
+    Uncertain,
 )
 from dashly_simulator import Simulator, SimulatorSettings, serve
 from dashly_state.budget import RateLimit, RequestBudget
 from dashly_state.clock import Clock, SystemClock, VirtualClock
+from dashly_state.directory import StateDirectory
 
 TOKEN = "s3cr3t/+&token=of-some-shape"
 BASE_URL = "https://api.example.org/v1"
@@ -40,6 +55,7 @@ CALM = RetryPolicy(jitter_seconds=0.0)
 """Exactly exponential, so that waits can be compared."""
 PAGE: dict[str, Any] = {"meta": {"status": 200, "next_after": None}, "data": [{"id": 1}]}
 USERS = "/apps/$self_app/users"
+EVENTS = "/users/7/events"
 
 
 # ---- what the API answers
@@ -126,6 +142,14 @@ class Bench:
     def error(self) -> DashlyError:
         with pytest.raises(DashlyError) as raised:
             self.get()
+        return raised.value
+
+    def post(self) -> Any:
+        return self.client.post(EVENTS, {"event": "слон & co"}, "event")
+
+    def post_error(self) -> DashlyError:
+        with pytest.raises(DashlyError) as raised:
+            self.post()
         return raised.value
 
 
@@ -277,6 +301,104 @@ def test_a_redirect_is_refused_with_where_it_led(bench: Opener) -> None:
         f"users ({USERS}): redirected to https://www.example.org/login. Check the base URL (https, host, /v1)"
         == str(api.error())
     )
+
+
+# ---- a write
+
+
+def test_a_write_is_a_form_that_carries_the_token(bench: Opener) -> None:
+    """Not in the address, which proxies write down."""
+    api = bench(good)
+    api.post()
+    (asked,) = api.session.asked
+
+    assert ("POST", f"{BASE_URL}{EVENTS}", None) == (asked["method"], asked["url"], asked["params"])
+    assert {"event": "слон & co", "auth_token": TOKEN} == asked["data"]
+    assert asked["allow_redirects"] is False
+
+
+@pytest.mark.parametrize("moment", [*BAD_MOMENTS, "a status without a body", "an answer of an unknown shape"])
+def test_a_write_that_may_have_taken_effect_is_uncertain_and_not_sent_again(bench: Opener, moment: str) -> None:
+    api = bench(MORE_BAD_MOMENTS.get(moment) or BAD_MOMENTS[moment], good)
+    error = api.post_error()
+
+    assert Uncertain is type(error)
+    assert str(error).startswith(f"event ({EVENTS}): ")
+    assert "look in Dashly before you send it again" in error.mend
+    assert 1 == len(api.session.asked) == api.client.requests_sent
+    assert 1 == api.budget.usage().started, "it has its place in the budget, whatever became of it"
+
+
+MORE_BAD_MOMENTS: dict[str, Answering] = {
+    "a status without a body": lambda: response(204, b""),
+    "an answer of an unknown shape": lambda: response(200, {"data": []}),
+}
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind"),
+    [
+        (failed(400, "ValidationError"), RequestRefused),
+        (failed(400, "LookupError"), RecordGone),
+        (failed(401, "NotAuthenticated"), AccessError),
+        (failed(403, "PermissionDeniedError"), RecordForbidden),
+        (html(404), RequestRefused),
+        (lambda: response(301, b""), RequestRefused),
+    ],
+)
+def test_a_write_that_is_refused_says_why_and_is_not_sent_again(
+    bench: Opener, answer: Answering, kind: type[DashlyError]
+) -> None:
+    api = bench(answer, good)
+
+    assert kind is type(api.post_error())
+    assert 1 == len(api.session.asked)
+
+
+def test_a_write_that_met_a_429_is_sent_again(bench: Opener) -> None:
+    api = bench(too_many(Retry_After="7"), too_many(), good)
+    api.post()
+
+    assert [7.0, 61.0] == [pytest.approx(wait, abs=0.01) for wait in api.session.waits]
+
+
+def test_a_write_to_a_server_that_is_not_there_is_tried_again_and_certainly_not_sent(
+    bench: Opener, closed_port: int
+) -> None:
+    with requests.Session() as session:
+        api = bench(good, base_url=f"http://127.0.0.1:{closed_port}/v1", session=session)
+        error = api.post_error()
+
+    assert ApiUnavailable is type(error)
+    assert "in 6 attempts; the last: event" in str(error)
+    assert "Nothing was sent" in error.mend
+    assert 6 == api.client.requests_sent
+
+
+BEFORE_SENDING: dict[str, requests.RequestException] = {
+    "refused": requests.ConnectionError(MaxRetryError(None, "", NewConnectionError(None, "refused"))),  # type: ignore[arg-type]
+    "no such name": requests.ConnectionError(MaxRetryError(None, "", NameResolutionError("h", None, OSError()))),  # type: ignore[arg-type]
+    "no connection in time": requests.ConnectTimeout(MaxRetryError(None, "", ConnectTimeoutError())),  # type: ignore[arg-type]
+    "a proxy that refuses": requests.exceptions.ProxyError(MaxRetryError(None, "", ProxyError("no", OSError()))),  # type: ignore[arg-type]
+    "a certificate of nobody": requests.exceptions.SSLError(
+        MaxRetryError(None, "", SSLError(ssl.SSLCertVerificationError("expired")))  # type: ignore[arg-type]
+    ),
+}
+AFTER_SENDING: dict[str, requests.RequestException] = {
+    "a reset": requests.ConnectionError(ProtocolError("Connection aborted.", ConnectionResetError())),
+    "no answer in time": requests.ReadTimeout(ReadTimeoutError(None, "", "read timed out")),  # type: ignore[arg-type]
+    "TLS that breaks off": requests.exceptions.SSLError(MaxRetryError(None, "", SSLError(ssl.SSLEOFError("eof")))),  # type: ignore[arg-type]
+    "a body that ends early": requests.exceptions.ChunkedEncodingError(ProtocolError("ended early")),
+    "nothing known": requests.RequestException(),
+}
+
+
+@pytest.mark.parametrize("failure", [*BEFORE_SENDING, *AFTER_SENDING])
+def test_only_a_request_without_a_connection_never_left(failure: str) -> None:
+    """The errors as `requests` raises them, seen from real sockets and read in `requests.adapters`."""
+    error = BEFORE_SENDING.get(failure) or AFTER_SENDING[failure]
+
+    assert (failure in BEFORE_SENDING) is never_left(error)
 
 
 # ---- rate limited
@@ -487,10 +609,61 @@ def test_an_error_stands_alone(bench: Opener, echo: str) -> None:
     assert 1 == len(list(chain(bench(ECHOES[echo]).error())))
 
 
+@pytest.mark.parametrize("echo", ECHOES)
+def test_no_error_of_a_write_carries_the_token(bench: Opener, echo: str) -> None:
+    error = bench(ECHOES[echo]).post_error()
+    (only,) = chain(error)
+    written = f"{only!r} {only} {vars(only)} {pickle.dumps(only)!r} {''.join(traceback.format_exception(only))}"
+
+    assert not any(part in written for part in ("s3cr3t", "of-some-shape"))
+
+
 def test_a_client_shows_no_token(bench: Opener) -> None:
     api = bench(good)
 
     assert "s3cr3t" not in f"{api.client!r} {api.client} {api.budget!r} {RetryPolicy()!r} {api.get()!r}"
+
+
+# ---- a client on its own
+
+
+def test_a_client_alone_draws_on_the_budget_of_all_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """That of the state directory; and closes it."""
+    monkeypatch.setenv("DASHLY_STATE_DIR", str(tmp_path))
+    monkeypatch.setenv("DASHLY_RATE_LIMIT", "7/60")
+    session = ScriptedSession(SystemClock(), good)
+    with DashlyClient(TOKEN, base_url=BASE_URL, session=session) as client:
+        client.get(USERS, {})
+    with RequestBudget(StateDirectory(tmp_path).budget_path, TOKEN, RateLimit(7, 60.0)) as budget:
+        usage = budget.usage()
+
+    assert (7, 1) == (usage.limit, usage.started)
+
+
+def test_a_limit_in_the_environment_that_is_none_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DASHLY_STATE_DIR", str(tmp_path))
+    monkeypatch.setenv("DASHLY_RATE_LIMIT", "fast")
+
+    with pytest.raises(SettingsError, match="DASHLY_RATE_LIMIT"):
+        DashlyClient(TOKEN)
+
+
+# ---- reads have the budget first
+
+
+@pytest.mark.parametrize(
+    ("ask", "writes_first", "expected"),
+    [(Bench.post, False, [6.0] * 8 + [12.0]), (Bench.post, True, [0.0] * 9), (Bench.get, False, [0.0] * 9)],
+    ids=["a write", "a write that is to come first", "a read"],
+)
+def test_a_write_leaves_a_tenth_of_the_budget_to_reads_and_is_even_unless_told_otherwise(
+    bench: Opener, ask: Callable[[Bench], Any], writes_first: bool, expected: list[float]
+) -> None:
+    api = bench(good, limit="10/60", writes_first=writes_first)
+    for _ in range(10):
+        ask(api)
+
+    assert expected == api.session.waits
 
 
 # ---- the base URL

@@ -424,6 +424,82 @@ def test_nothing_is_free_before_the_time_that_was_told(limit: int, ages: list[fl
     assert seconds == 0.0 or len(just_before) >= limit
 
 
+# ---- places that are left to others
+
+
+def take_and_release(budget: RequestBudget, leave: int = 0) -> bool:
+    """Sends a request that is answered at once, if it may; returns whether it did."""
+    lease = budget.try_acquire(leave)
+    if isinstance(lease, Lease):
+        lease.release()
+    return isinstance(lease, Lease)
+
+
+def test_who_leaves_places_takes_no_more_than_the_others(open_budget: Opener, clock: VirtualClock) -> None:
+    budget = open_budget("10/60")
+    taken = []
+    while clock.monotonic() - VirtualClock().monotonic() < 60.0:
+        taken.append(take_and_release(budget, leave=2))
+        clock.advance(1.0)
+
+    assert 8 == sum(taken)
+    assert [take_and_release(budget), take_and_release(budget, leave=2)] == [True, False]
+
+
+def test_who_leaves_places_takes_the_others_evenly(open_budget: Opener, clock: VirtualClock) -> None:
+    """Places taken in a burst would free in one, and nobody who comes then would find any in between."""
+    budget = open_budget("10/60")
+    at = []
+    for second in range(60):
+        at += [second for _ in range(5) if take_and_release(budget, leave=2)]
+        clock.advance(1.0)
+
+    assert [0, 0, 12, 12, 24, 24, 36, 36] == at
+
+
+def test_whoever_leaves_more_than_there_is_gets_what_there_is(open_budget: Opener) -> None:
+    assert take_and_release(open_budget("1/60"), leave=5)
+
+
+class BusyClock(VirtualClock):
+    """While somebody waits, another process is at work ten times a second; who waits is in time for its own end."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.work: Callable[[], object] = bool
+
+    def wait(self, seconds: float, stop: threading.Event | None = None) -> bool:
+        ends = self.monotonic() + seconds
+        while self.monotonic() < ends:
+            self.work()
+            super().wait(min(0.1, ends - self.monotonic()), stop)
+        return stop is not None and stop.is_set()
+
+
+def test_who_leaves_places_gets_one_a_window_however_much_the_others_want(open_budget: Opener) -> None:
+    clock, arrivals = BusyClock(), []
+    reader = open_budget("20/60", clock=clock, processes=PretendedProcess("reader@1"))
+    writer = open_budget("20/60", clock=clock, processes=PretendedProcess("writer@1"))
+
+    def read() -> None:
+        if take_and_release(reader):
+            arrivals.append(clock.monotonic())
+
+    clock.work = read
+    clock.wait(60.0)
+    waits = []
+    for _ in range(3):
+        began = clock.monotonic()
+        lease = writer.acquire(leave=2)
+        assert lease is not None
+        lease.release()
+        arrivals.append(clock.monotonic())
+        waits.append(clock.monotonic() - began)
+
+    assert [60.0 <= wait < 63.1 for wait in waits] == [True] * 3, waits
+    assert most_in_a_window(arrivals, 60.0) == 20
+
+
 # ---- what else can happen
 
 

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-PACKAGES = ("dashly", "dashly_simulator", "dashly_state", "dashly_warehouse", "dashly_sync")
+PACKAGES = ("dashly", "dashly_simulator", "dashly_state", "dashly_warehouse", "dashly_activation", "dashly_sync")
 SENTENCE = re.compile(r"\d+ requests for the first sync, \d+ for the second; .*", re.MULTILINE)
 TOO_LONG_SECONDS = 1200
 IMPORTS = """
