@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -11,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 from tests.conftest import Warehouse
 
 from dashly.endpoints import DEFAULT_RESOURCES
@@ -79,19 +82,25 @@ def account(tmp_path: Path) -> Iterator[Callable[..., Account]]:
 
 @pytest.fixture(scope="session")
 def loaded_file(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
-    """Makes a DuckDB file that holds a simulated app with these settings, each only once."""
-    files: dict[str, Path] = {}
+    """Makes a DuckDB file that holds a simulated app with these settings, each only once, whichever worker needs it."""
+    mine = tmp_path_factory.getbasetemp()
+    everybodys = mine.parent if "PYTEST_XDIST_WORKER" in os.environ else mine
 
     def make(resources: tuple[str, ...], settings: dict[str, Any]) -> Path:
-        name = f"{resources} {sorted(settings.items())}"
-        if name not in files:
-            folder = tmp_path_factory.mktemp("loaded")
-            files[name] = folder / "warehouse.duckdb"
-            simulator = Simulator(SimulatorSettings(**{**SMALL, **settings}))
-            with serve(simulator) as server:
-                app = Account(simulator, server, folder / "state")
-                app.sync(Warehouse("duckdb", f"duckdb:///{files[name]}", "dashly", str(files[name])), resources)
-        return files[name]
+        name = hashlib.sha256(f"{resources} {sorted(settings.items())}".encode()).hexdigest()[:16]
+        made = everybodys / f"loaded_{name}.duckdb"
+        with FileLock(made.with_suffix(".lock")):
+            if not made.exists():
+                load(tmp_path_factory.mktemp("loaded"), resources, settings).rename(made)
+        return made
+
+    def load(folder: Path, resources: tuple[str, ...], settings: dict[str, Any]) -> Path:
+        file = folder / "warehouse.duckdb"
+        simulator = Simulator(SimulatorSettings(**{**SMALL, **settings}))
+        with serve(simulator) as server:
+            warehouse = Warehouse("duckdb", f"duckdb:///{file}", "dashly", str(file))
+            Account(simulator, server, folder / "state").sync(warehouse, resources)
+        return file
 
     return make
 
@@ -125,12 +134,13 @@ def truth_and_warehouse(simulator: Simulator, warehouse: Warehouse, table: str) 
 
 def assert_equal_to_truth(simulator: Simulator, warehouse: Warehouse, *but: str) -> None:
     """The warehouse holds exactly what the simulator knows: every table, every column, all rows once."""
-    for table in simulator.truth.tables():
-        if table in ("active_users", "user_details", *but):
-            continue
-        expected, held = truth_and_warehouse(simulator, warehouse, table)
+    with warehouse.held():
+        for table in simulator.truth.tables():
+            if table in ("active_users", "user_details", *but):
+                continue
+            expected, held = truth_and_warehouse(simulator, warehouse, table)
 
-        assert expected == held, f"{table}: {_difference(expected, held)}"
+            assert expected == held, f"{table}: {_difference(expected, held)}"
 
 
 def _comparable(row: dict[str, Any]) -> str:

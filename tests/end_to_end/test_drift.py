@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import requests
-from tests.conftest import Warehouse
+from tests.conftest import MOSTLY_DUCKDB, Warehouse
 from tests.end_to_end.conftest import Account
 
 from dashly.endpoints import DEFAULT_RESOURCES
@@ -18,7 +18,7 @@ from dashly_sync.run import Run, RunLimits
 from dashly_sync.run_log import RunRecord
 from dashly_sync.signals import StopSignal
 
-PROPERTIES = {**{f"score {number}": number for number in range(500)}, "Plan": "a", "plan": "b", "План": 1, "plan-": [1]}
+PROPERTIES = {**{f"score {number}": number for number in range(100)}, "Plan": "a", "plan": "b", "План": 1, "plan-": [1]}
 COLUMNS = "select table_name, column_name, data_type from information_schema.columns where table_schema = 'dashly'"
 
 
@@ -59,6 +59,7 @@ def run_changed(app: Account, warehouse: Warehouse, **settings: Any) -> Run:
     return Run(app.settings(warehouse, **settings), limits, StopSignal(), session=session)
 
 
+@MOSTLY_DUCKDB
 def test_what_changes_is_kept_and_said_once(account: Callable[..., Account], warehouse: Warehouse) -> None:
     app = account(users=55, conversations=4, events_per_user=2.0, parts_per_conversation=2.0)
     assert [] == app.sync(warehouse).notices

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.conftest import Warehouse
+from tests.conftest import MOSTLY_POSTGRES, Warehouse
 from tests.end_to_end.conftest import Account, assert_equal_to_truth
 
 from dashly_simulator import Faults
@@ -15,9 +15,10 @@ from dashly_state.clock import VirtualClock
 from dashly_sync.run import with_parents
 
 
+@MOSTLY_POSTGRES
 def test_runs_of_thirty_requests_end_like_one_run(account: Callable[..., Account], warehouse: Warehouse) -> None:
     """`run --max-requests 30` again and again until done: equal to the truth, and no request more than one run."""
-    app = account()
+    app = account(conversations=10)
     floor = app.simulator.floor_requests()
     costs = []
     while (record := app.sync(warehouse, max_requests=30)).outcome != "finished":
@@ -69,6 +70,7 @@ def test_since_leaves_history_for_later(account: Callable[..., Account], duckdb_
     assert_equal_to_truth(app.simulator, duckdb_warehouse)
 
 
+@MOSTLY_POSTGRES
 def test_a_lost_state_directory_is_taken_from_the_destination(
     account: Callable[..., Account], warehouse: Warehouse
 ) -> None:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import requests
-from tests.command_line.conftest import app, shell, synced
+from tests.command_line.conftest import app, commands, shell, synced
 from tests.conftest import Warehouse
 from tests.end_to_end.conftest import Account, account
 
@@ -23,7 +23,7 @@ from dashly_sync.run_log import RunRecord
 from dashly_sync.settings import Settings
 from dashly_sync.signals import StopSignal
 
-__all__ = ["account", "app", "shell", "synced"]
+__all__ = ["account", "app", "commands", "shell", "synced"]
 
 
 PROGRAM = Path(__file__).parent / "programs" / "forking_runs.py"

@@ -21,7 +21,14 @@ def test_the_last_days_rows_are_there_after_minutes_and_history_at_the_floor(
     duckdb_warehouse: Warehouse, tmp_path: Path
 ) -> None:
     """Of a load of hours, the first minutes bring the last days; the rest takes what the limit allows, within 1 %."""
-    app = VirtualApp(duckdb_warehouse, tmp_path / "state", users=150, conversations=80)
+    app = VirtualApp(
+        duckdb_warehouse,
+        tmp_path / "state",
+        users=150,
+        conversations=80,
+        events_per_user=20.0,
+        parts_per_conversation=6.0,
+    )
     floor = app.simulator.floor_requests()
 
     first, _ = app.sync(max_seconds=150.0)

@@ -146,9 +146,9 @@ def test_files_that_may_not_grow(largest_kb: int, code: int, app: Callable[..., 
     assert resource.RLIM_INFINITY == resource.getrlimit(resource.RLIMIT_FSIZE)[0]
 
     ended, said = run(shell, sys.executable, "-c", LIMITED, str(largest_kb * 1000))
-    completed = run(shell)
+    completed = shell.run("run")
 
-    assert (code, 0) == (ended, completed[0]), (said, completed)
+    assert (code, 0) == (ended, completed.exit), (said, completed)
     assert f", files of {largest_kb} kB at most (ulimit -f)" in said
     assert served.floor <= served.cost() <= served.floor + 4
     assert_equal_to_truth(served.simulator, warehouse)

@@ -26,6 +26,7 @@ import pytest
 from dashly.client import DashlyClient, RetryPolicy
 from dashly.errors import RateLimited
 from dashly.flights import Flights
+from dashly.shared_budget import writes_leave
 from dashly_simulator import Simulator, SimulatorSettings, serve
 from dashly_simulator.rate_window import make_window
 from dashly_state.budget import REACH_SECONDS, Lease, RateLimit, RequestBudget
@@ -75,11 +76,14 @@ class PretendedProcess:
 class Reader:
     """One process: its budget, what it has under way, and the rule for when to begin another."""
 
-    def __init__(self, path: Path, number: int, clock: VirtualClock, greedy: bool) -> None:
+    def __init__(self, path: Path, number: int, clock: VirtualClock, greedy: bool, leave: int = 0) -> None:
         self.budget = RequestBudget(path, TOKEN, LIMIT, clock, processes=PretendedProcess(number))
         self.flights = Flights(LIMIT, clock)
         self.under_way = 0
         self.most_away = 0
+        self.departures: list[float] = []
+        self.leave = leave
+        self._clock = clock
         self._greedy = greedy
 
     def may_begin(self) -> bool:
@@ -90,6 +94,7 @@ class Reader:
 
     def depart(self) -> int:
         number = self.flights.depart()
+        self.departures.append(self._clock.monotonic())
         self.most_away = max(self.most_away, self.flights.away)
         return number
 
@@ -111,6 +116,7 @@ class Readers:
         jitter_seconds: float = 0.0,
         hold_ups: float = 0.0,
         greedy: bool = False,
+        writers: int = 0,
     ) -> None:
         self.counted: list[float] = []
         self._latency, self._jitter, self._when_counted = latency_seconds, jitter_seconds, when_counted
@@ -119,17 +125,21 @@ class Readers:
         self._order = itertools.count()
         self._agenda: list[tuple[float, int, Callable[[], None]]] = []
         self.readers = [Reader(path, number, self._clock, greedy) for number in range(readers)]
+        leave = writes_leave(LIMIT)
+        self.writers = [Reader(path, readers + number, self._clock, True, leave) for number in range(writers)]
 
-    def read(self, seconds: float) -> list[float]:
-        """Return when the server counted a request, in order."""
+    def read(self, seconds: float, head_start_seconds: float = 0.0) -> list[float]:
+        """Return when the server counted a request, in order; writers may begin earlier than readers."""
         ends = self._clock.monotonic() + seconds
+        for number, writer in enumerate(self.writers):
+            self._after(0.1 * number, partial(self._look, writer))
         for number, reader in enumerate(self.readers):
-            self._after(0.1 * number, partial(self._look, reader))
+            self._after(head_start_seconds + 0.1 * number, partial(self._look, reader))
         while self._agenda[0][0] < ends:
             at, _, do = heapq.heappop(self._agenda)
             self._clock.advance(at - self._clock.monotonic())
             do()
-        for reader in self.readers:
+        for reader in (*self.readers, *self.writers):
             reader.budget.close()
         return sorted(at for at in self.counted if at < ends)
 
@@ -147,7 +157,7 @@ class Readers:
             self._after(0.001, partial(self._ask, reader))
 
     def _ask(self, reader: Reader) -> None:
-        outcome = reader.budget.try_acquire()
+        outcome = reader.budget.try_acquire(reader.leave)
         if isinstance(outcome, float):
             self._after(min(outcome, 1.0) + self._chance.uniform(0.0, 0.005), partial(self._ask, reader))
             return
@@ -208,6 +218,25 @@ def test_the_rule_uses_98_percent_when_answers_vary_and_no_server_sees_more(
     assert refused(counted) == {"fixed": 0, "sliding": 0, "bucket": 0}
     assert min(later - earlier for earlier, later in zip(counted, counted[60:], strict=False)) >= LIMIT.seconds
     assert share_of_the_budget(counted) >= 0.98
+
+
+@pytest.mark.parametrize("latency_seconds", [0.05, pytest.param(1.0, marks=pytest.mark.soak)])
+def test_readers_have_the_budget_first_and_writers_what_they_leave(tmp_path: Path, latency_seconds: float) -> None:
+    """Two that write as much as they may have two minutes to themselves; then a sync begins, and gets all it can use.
+
+    It has its first places at once, and from then on as many as it would have alone.
+    """
+    account = Readers(tmp_path / "budget.sqlite", 1, latency_seconds, at_once, writers=2)
+    counted = account.read(5 * LIMIT.seconds, head_start_seconds=2 * LIMIT.seconds)
+    began = account.readers[0].departures[0]
+    reads = [at - began for at in account.readers[0].departures]
+    writes = sorted(at - began for writer in account.writers for at in writer.departures)
+
+    assert refused(counted) == {"fixed": 0, "sliding": 0, "bucket": 0}
+    assert sum(at < 0 for at in writes) >= 2 * 0.98 * (LIMIT.requests - writes_leave(LIMIT))
+    for minute in (1, 2, 3):
+        assert sum(at < minute * LIMIT.seconds for at in reads) >= 0.98 * minute * LIMIT.requests - 3
+    assert 0 == sum(at > LIMIT.seconds for at in writes), "a reader that wants everything leaves nothing"
 
 
 @pytest.mark.parametrize("when_counted", [on_arrival, with_the_answer])

@@ -24,7 +24,7 @@ def runs(account: Callable[..., Account], warehouse: Warehouse) -> Iterator[Runs
     found.close()
 
 
-@pytest.mark.parametrize("every", [4, pytest.param(1, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("every", [7, pytest.param(1, marks=pytest.mark.soak)])
 def test_sigkill_at_every_request_in_turn(every: int, runs: Runs, tmp_path: Path) -> None:
     """Killed around request 1, 2, 3, … of a first load: the next run pays for the rest, and for one request twice."""
     app, kind = runs.app, runs.warehouse.kind

@@ -15,8 +15,8 @@ def test_right_after_a_load_of_hundreds_of_requests_a_run_costs_four(
     duckdb_warehouse: Warehouse, tmp_path: Path
 ) -> None:
     """Two heads and two snapshots, in seconds, although the settings allow for reading again what is known."""
-    share = {"reconcile_share": 0.1}
-    app = VirtualApp(duckdb_warehouse, tmp_path / "state", users=110, conversations=60, events_per_user=8.0, **share)
+    size = {"users": 90, "conversations": 40, "events_per_user": 3.0, "parts_per_conversation": 3.0}
+    app = VirtualApp(duckdb_warehouse, tmp_path / "state", reconcile_share=0.1, **size)
 
     first, _ = app.sync()
     second, seconds = app.sync()

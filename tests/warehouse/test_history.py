@@ -6,7 +6,7 @@ from typing import Any
 
 import dlt
 import pytest
-from tests.conftest import Warehouse
+from tests.conftest import MOSTLY_DUCKDB, MOSTLY_POSTGRES, Warehouse
 
 from dashly_warehouse.destinations import dlt_destination, loader_file_format, parse_destination
 from dashly_warehouse.keys import PruneReport, prune_dlt_history
@@ -47,6 +47,7 @@ def test_only_the_newest_stay(warehouse: Warehouse) -> None:
     assert prune_dlt_history(pipeline, keep=2) == PruneReport()
 
 
+@MOSTLY_POSTGRES
 def test_a_lost_working_directory_is_restored_after_pruning(warehouse: Warehouse) -> None:
     for _ in range(4):
         pipeline = run(warehouse)
@@ -57,6 +58,7 @@ def test_a_lost_working_directory_is_restored_after_pruning(warehouse: Warehouse
     assert warehouse.rows("users", order_by="id") == [{"id": id} for id in (1, 2, 3, 4, 5)]  # noqa: A001
 
 
+@MOSTLY_DUCKDB
 def test_the_state_survives_loads_that_did_not_change_it(warehouse: Warehouse) -> None:
     pipeline = run(warehouse)
     spec = parse_destination(warehouse.destination)
@@ -69,6 +71,7 @@ def test_the_state_survives_loads_that_did_not_change_it(warehouse: Warehouse) -
     assert warehouse.rows("users", order_by="id") == [{"id": 1}, {"id": 2}]
 
 
+@MOSTLY_POSTGRES
 def test_a_state_whose_load_never_finished_does_not_push_out_one_that_did(warehouse: Warehouse) -> None:
     run(warehouse)
     pipeline = run(warehouse)
@@ -81,6 +84,7 @@ def test_a_state_whose_load_never_finished_does_not_push_out_one_that_did(wareho
     assert warehouse.rows("users", order_by="id") == [{"id": 1}, {"id": 2}]
 
 
+@MOSTLY_POSTGRES
 def test_another_pipeline_in_the_same_dataset_keeps_its_history(warehouse: Warehouse) -> None:
     for _ in range(3):
         other = run(warehouse, "other", "other")
@@ -102,6 +106,7 @@ def test_pruning_before_the_first_load_does_nothing(warehouse: Warehouse) -> Non
     assert prune_dlt_history(pipeline) == PruneReport()
 
 
+@MOSTLY_DUCKDB
 def test_keeping_nothing_is_refused(warehouse: Warehouse) -> None:
     with pytest.raises(ValueError, match="at least 1"):
         prune_dlt_history(run(warehouse), keep=0)
