@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from hashlib import blake2b
 from typing import Any, Literal
 
@@ -24,6 +24,8 @@ MESSAGE_TYPES = ("popup_chat", "popup_small", "popup_big", "email")
 LONGEST_EVENT_NAME = LONGEST_USER_ID = 255
 LONGEST_PARAMETER_NAME = 70
 CREATED_COLUMNS = ("created", "created_at")
+CLOCKS_DIFFER = timedelta(minutes=5)
+"""So far ahead of this machine, or of the moment at which a push began, a row's time is taken for now."""
 _ENCODER = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"), default=str)
 _READ_ONLY_KEYS = frozenset({"$last_seen"})
 
@@ -185,8 +187,9 @@ class RowMap:
 
         def request(row: Mapping[str, Any]) -> Request:
             at = _named("created", moment, row[created])
-            if at > now:
+            if at > now + CLOCKS_DIFFER:
                 raise Unsendable(f"created: {at.isoformat()} is in the future")
+            at = min(at, now)
             name = self.event or row["event"]
             content = {
                 "event": _named("event", lambda value: text_value(value, LONGEST_EVENT_NAME), name),

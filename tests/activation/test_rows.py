@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -72,6 +72,8 @@ def test_an_event_always_says_when_it_happened() -> None:
     assert {"event": "Paid", "created": "2026-10-01T12:00:00.000005+00:00", "params": {"sum": 9.9}} == content(
         EVENTS, row
     )
+    ahead = content(EVENTS, {"id": 1, "created": NOW + timedelta(minutes=4)})  # as `current_timestamp` in the query is
+    assert NOW.isoformat() == ahead["created"]
     with pytest.raises(MappingError, match="--created"):
         content(EVENTS, {"id": 1})
     with pytest.raises(Unsendable, match="in the future"):

@@ -88,6 +88,7 @@ def at_one_moment(app: Account, times: int) -> None:
         simulator.answer("POST", f"/v1/conversations/{talk}/reply", {**sent, "body": "рассылка"})
 
 
+@pytest.mark.soak  # the lists for every change: `test_cost.py`; the children: the test below
 def test_full_finds_what_ties_across_the_end_of_a_page(
     account: Callable[..., Account], duckdb_warehouse: Warehouse
 ) -> None:

@@ -36,7 +36,7 @@ def held(file: str) -> Iterator[None]:
             process.communicate()
 
 
-@pytest.mark.parametrize("page", [2, 6])
+@pytest.mark.parametrize("page", [6, pytest.param(2, marks=pytest.mark.soak)])
 def test_a_duckdb_file_that_somebody_opens_in_the_middle(
     page: int,
     account: Callable[..., Account],

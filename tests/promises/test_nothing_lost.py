@@ -198,7 +198,7 @@ def test_every_table_of_the_contract_is_there_after_the_first_run(
     )
 
 
-@pytest.mark.parametrize("dialect", ["after", "offset"])
+@pytest.mark.parametrize("dialect", ["offset", pytest.param("after", marks=pytest.mark.soak)])
 def test_a_list_that_moves_while_it_is_read_loses_nothing(
     dialect: str, account: Callable[..., Account], duckdb_warehouse: Warehouse
 ) -> None:
