@@ -5,6 +5,7 @@ While one connection of this process is open, the others join it. Nobody else ca
 only while it is worked on, not while pages are read.
 """
 
+import logging
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -12,12 +13,16 @@ from types import TracebackType
 from typing import Any, Self
 
 from dashly_warehouse.connections import WAIT_SECONDS, Sleep, open_duckdb
+from dashly_warehouse.failures import causes
 from dashly_warehouse.specs import DestinationSpec
 
-MEMORY_LIMIT = "512MB"
+logger = logging.getLogger(__name__)
+
+MEMORY_LIMIT = "128MB"
 """Of everything that DuckDB keeps of the file meanwhile; by itself it takes what it reads, up to 80 % of the machine.
 
-A load of ten minutes into tables of 1.8 million rows takes 60 MB of it, and passes with 100.
+It deletes 60,000 rows that lie scattered over 10 million with it, and marks all 10 million; over 60 million the first
+of these wants more than 192 MB. So what fails for want of memory is tried again without a limit, see `with_memory`.
 """
 
 
@@ -29,6 +34,7 @@ class Hold:
         wait_seconds: How long to wait for a file that another process has open.
         sleep: How to wait.
         waiting: Entered while the file is opened, which may take that long.
+        memory_limit: What DuckDB may keep in memory.
 
     Example:
         >>> from dashly_warehouse.specs import parse_destination
@@ -43,8 +49,10 @@ class Hold:
         wait_seconds: float = WAIT_SECONDS,
         sleep: Sleep = time.sleep,
         waiting: Callable[[], AbstractContextManager[Any]] = nullcontext,
+        memory_limit: str = MEMORY_LIMIT,
     ) -> None:
         self.wait_seconds = wait_seconds
+        self._memory_limit: str | None = memory_limit
         self._spec, self._sleep, self._waiting = spec, sleep, waiting
         self._connection: Any = None
         self._depth = 0
@@ -63,8 +71,26 @@ class Hold:
         if self._spec.kind == "duckdb" and self._connection is None:
             with self._waiting():
                 self._connection = open_duckdb(self._spec, False, self.wait_seconds, self._sleep)
-            self._connection.execute(f"set memory_limit = '{MEMORY_LIMIT}'")
+            if self._memory_limit is not None:
+                self._connection.execute(f"set memory_limit = '{self._memory_limit}'; set threads = 1")
         self._depth += 1
+
+    def with_memory(self, work: Callable[[], Any], again: Callable[[], Any]) -> None:
+        """Does the work; when DuckDB's memory did not suffice for it, lifts the limit for good and tries `again`."""
+        import duckdb
+
+        try:
+            work()
+            return
+        except Exception as error:
+            wants_memory = any(isinstance(one, duckdb.OutOfMemoryException) for one in causes(error))
+            if self._memory_limit is None or not wants_memory:
+                raise
+        logger.info("DuckDB wants more memory than %s: it may have it", self._memory_limit)
+        self._memory_limit = None
+        if self._connection is not None:
+            self._connection.execute("reset memory_limit; reset threads")
+        again()
 
     def let_go(self) -> None:
         """Closes the file when nobody wants it any more; what was loaded is then in it, not in a log beside it."""

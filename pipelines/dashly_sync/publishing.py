@@ -11,7 +11,7 @@ from dashly_warehouse.snapshot import check_snapshot, publish_snapshot
 from dashly_warehouse.specs import DestinationSpec, parse_destination
 
 EVERY_SECONDS = 600.0
-"""As long as the longest slice: after each of those there is something new."""
+"""After each load of a long run, which takes twenty minutes once there is much to read."""
 MOST_SHARE = 0.05
 """Of a run's time may go to copying: 600 s are enough for 12 GB at the 0.4 GB/s of a busy disk."""
 

@@ -2,8 +2,8 @@
 
 dlt commits rows and state together when a load package is done, and throws a failed extraction away whole. So a run is
 a loop of short ones, and the load happens while the request budget refills. The first slice takes a minute; while there
-is more to read than fits, each takes twice as long as the one before, up to ten minutes: a load has a price of its own,
-whatever it holds.
+is more to read than fits, each takes twice as long as the one before, up to twenty minutes: a load has a price of its
+own, whatever it holds.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import dlt
@@ -52,8 +53,8 @@ from dashly_warehouse.specs import DestinationSpec, parse_destination
 from dashly_warehouse.views import ensure_views
 
 SLICE_SECONDS = 60.0
-MOST_TIMES_LONGER = 10
-"""A slice takes ten minutes at most, so what is new waits no longer for its commit."""
+MOST_TIMES_LONGER = 20
+"""A slice takes twenty minutes at most, so what is new waits no longer for its commit."""
 PRUNE_EVERY_SLICES = 25
 FILE_PATIENCE_SECONDS = 600.0
 """A reader of the DuckDB file is waited for so long; then the run fails, says who it is, and the next one goes on."""
@@ -195,7 +196,8 @@ class Run:
             add_run_table(source)
             selected = source.with_resources(*self._limits.resources, TABLE)
             try:
-                pipeline.run(selected, loader_file_format=file_format)
+                load = partial(pipeline.run, selected, loader_file_format=file_format)
+                self._hold.with_memory(load, again=pipeline.run)
                 self._committed(pipeline, limits)
             finally:
                 self._hold.let_go()
@@ -254,7 +256,8 @@ class Run:
         self.record.notices += union_notices(pipeline, self._settings)
         if limits.began_at is not None:
             listed_since = {name: from_microseconds(at) for name, at in limits.listed_since.items()}
-            settle(pipeline, from_microseconds(limits.began_at), listed_since)
+            settling = partial(settle, pipeline, from_microseconds(limits.began_at), listed_since)
+            self._hold.with_memory(settling, settling)
         prune_packages(pipeline)
         if slices_done(pipeline) % PRUNE_EVERY_SLICES == 0:
             prune_dlt_history(pipeline)

@@ -18,8 +18,8 @@ LATE_AFTER_GAPS = 3.0
 """A run may be left out, as the one before took longer; three gaps without one mean that nobody starts them."""
 FEWEST_RUNS = 4
 """From which on their rhythm says when the next one is late."""
-AT_WORK_SECONDS = 1800.0
-"""A run that goes on loads every ten minutes; in thrice that, the slowest load is over."""
+AT_WORK_SECONDS = 3600.0
+"""A run that goes on loads every twenty minutes; in thrice that, the slowest load is over."""
 
 Runs = Sequence[Mapping[str, Any]]
 

@@ -8,14 +8,14 @@ from dataclasses import replace
 from dashly.agenda import Agenda
 from dashly.drift import Drift
 from dashly.endpoints import CHILDREN, LISTS, SNAPSHOTS, TOLD, ListEndpoint
-from dashly.envelope import Envelope, parse_envelope
+from dashly.envelope import Envelope
 from dashly.errors import ApiChanged, RecordGone
 from dashly.held import progress_row
 from dashly.paging import Page, is_offset, next_token, records_in, step_back
 from dashly.reconcile import Reconciler
 from dashly.records import Record, Rows, merge_rows, part_rows, stamp, untaken
 from dashly.slices import PageRows, SourceState
-from dashly.tasks import Parent, Task
+from dashly.tasks import Fetched, Parent, Task
 from dashly.values import from_microseconds, id_number, microseconds
 from dashly_state.coverage import Coverage, Walk
 from dashly_state.progress import Need, Progress
@@ -42,20 +42,19 @@ class Absorber:
         self._last_page: dict[str, frozenset[str]] = {}
         self._tokens: set[tuple[str, Walk, str]] = set()
 
-    def absorb(self, task: Task, body: bytes, fetched_at: float, now: int) -> PageRows:
+    def absorb(self, task: Task, answer: Fetched, now: int) -> PageRows:
         """Returns the answer's rows, and notes what is known then.
 
         Args:
             task: What was asked for.
-            body: The answer.
-            fetched_at: When it came, unix seconds.
-            now: The same, microseconds since 1970 and later than any answer before it.
+            answer: What came.
+            now: When, microseconds since 1970 and later than any answer before it.
 
         Raises:
             DashlyError: The answer is not what the documents describe.
         """
         try:
-            page = self._page(task, parse_envelope(body, task.name), fetched_at)
+            page = self._page(task, answer.envelope(task.name), answer.at)
         except RecordGone:
             if task.progress is None:
                 raise

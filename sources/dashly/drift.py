@@ -65,8 +65,12 @@ class Drift:
             )
         self._untaken.update(new)
         self._new.update(new if kind in self._met else ())
+        last: Mapping[str, Any] = {}
         for record in records:
             self._records[kind] = self._records.get(kind, 0) + 1
+            if record.keys() == last.keys():
+                continue
+            last = record
             self._ever.setdefault(kind, set()).update(record)
             self._always[kind] = self._always.get(kind, record.keys()) & record.keys()
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
+
+import orjson
 
 from dashly.errors import (
     AccessError,
@@ -67,19 +70,45 @@ class Answer:
     """Unix seconds when the answer had arrived."""
 
 
+_NEXT_AFTER = re.compile(rb'"next_after"\s*:\s*([-+.0-9eE]+)')
+_DIGITS = bytes(ord("0") if chr(code).isdecimal() else code for code in range(128)) + bytes(128)
+_BEYOND_64_BITS = (b"0" * 20, b"-" + b"0" * 19)
+
+
 def parse_body(body: bytes) -> dict[str, Any]:
-    """Returns the JSON object in `body`, floats exact as text too.
+    """Returns the JSON object in `body`, whole numbers exact, and the page token exact as text too.
 
     Raises:
         BrokenBody: It is no JSON, or no object.
     """
     try:
-        parsed = json.loads(body, parse_float=ExactFloat, parse_constant=_no_number)
+        parsed = _parse_plain(body) or json.loads(body, parse_float=ExactFloat, parse_constant=_no_number)
     except (ValueError, RecursionError):
         parsed = None
     if not isinstance(parsed, dict):  # not inside `except`: the error's own text would carry the whole body along
         raise BrokenBody(excerpt(body.decode("utf-8", "replace")))
     return parsed
+
+
+def _parse_plain(body: bytes) -> dict[str, Any] | None:
+    """Returns what orjson reads, four times as fast; None for what it would not read just as `json` does.
+
+    It makes floats of whole numbers beyond 64 bits, and does not say how a float was written.
+    """
+    numbers = body.translate(_DIGITS)
+    if any(digits in numbers for digits in _BEYOND_64_BITS):
+        return None
+    try:
+        parsed = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return None
+    meta = parsed.get("meta") if isinstance(parsed, dict) else None
+    if isinstance(meta, dict) and isinstance(meta.get("next_after"), float):
+        written = _NEXT_AFTER.findall(body)
+        if len(written) != 1:
+            return None
+        meta["next_after"] = ExactFloat(written[0].decode())
+    return parsed if isinstance(parsed, dict) else None
 
 
 def parse_envelope(body: bytes, where: str, status: int | None = None) -> Envelope:

@@ -12,7 +12,7 @@ from dashly.drift import EVOLVE, Drift
 from dashly.errors import AccessError, ApiUnavailable, DashlyError, RecordForbidden
 from dashly.masks import Masks
 from dashly.reconcile import DEFAULT_SHARE
-from dashly.tasks import Parent, Task
+from dashly.tasks import Fetched, Parent, Task
 from dashly.values import MICRO
 
 logger = logging.getLogger(__name__)
@@ -60,12 +60,13 @@ class Reader:
         self._unavailable_in_a_row = 0
         self._last_moment = 0
 
-    def fetch(self, task: Task) -> tuple[bytes, float]:
-        """Returns the body of the task's page, masked, and when it came, unix seconds. Costs one request."""
+    def fetch(self, task: Task) -> Fetched:
+        """Returns the task's page, masked. Costs one request."""
         path, params = task.request(self.client.app_id)
         answer = self.client.get(path, params, task.name)
-        body = answer.body if self.masks is None else self.masks.apply(answer.body, task.resource)
-        return body, answer.fetched_at
+        if self.masks is None:
+            return Fetched(answer.body, answer.fetched_at, answer.envelope)
+        return Fetched(self.masks.apply(answer.body, task.resource), answer.fetched_at)
 
     def moment(self, fetched_at: float) -> int:
         """Returns microseconds since 1970, later at every call: of two versions in one package the later stays."""

@@ -17,7 +17,7 @@ from dashly.flights import MOST_IN_FLIGHT
 from dashly.reader import Reader
 from dashly.reconcile import Reconciler
 from dashly.slices import PageRows, Slice, SourceState
-from dashly.tasks import RECONCILE, Task
+from dashly.tasks import RECONCILE, Fetched, Task
 from dashly_state.journal import PageJournal
 from dashly_state.progress import ProgressLookup
 
@@ -25,9 +25,6 @@ HEAD_EVERY_SECONDS = 300.0
 """A run that goes on for hours looks at the heads when a slice begins so much later: less than 1 % of the budget."""
 TAKEN_UP_WITHIN_SECONDS = 60.0
 """A run that takes up an unfinished one so soon goes on where that one stood; later, it looks at the heads first."""
-
-Answer = tuple[bytes, float]
-"""Body, and when it came in unix seconds."""
 
 
 class Reading:
@@ -74,12 +71,13 @@ class Reading:
         Raises:
             DashlyError: The API failed; what was handed on before is in the journal.
         """
-        self._agenda.begin(heads=self._heads_due())
+        with self._reader.access():
+            self._agenda.begin(heads=self._heads_due())
         for task, answer in self._from_journal() if self._limits.replayed else self._from_api():
             self._agenda.ended(task)
-            now = self._reader.moment(answer[1])
+            now = self._reader.moment(answer.at)
             try:
-                page = self._absorber.absorb(task, *answer, now)
+                page = self._absorber.absorb(task, answer, now)
             except DashlyError as error:
                 self._error = error
             else:
@@ -110,7 +108,7 @@ class Reading:
 
     # ---- where answers come from -------------------------------------------------------------------------------
 
-    def _from_journal(self) -> Iterator[tuple[Task, Answer]]:
+    def _from_journal(self) -> Iterator[tuple[Task, Fetched]]:
         """Yields what the killed run had fetched; costs nothing and asks for nothing more."""
         not_there = 0
         while not_there < MOST_IN_FLIGHT and (task := self._next_task()) is not None:
@@ -119,25 +117,25 @@ class Reading:
                 not_there += task.recency == RECONCILE  # of what is missing there is an end, of what is known none
                 continue
             self._began(task)
-            yield task, (page.body, page.fetched_at)
+            yield task, Fetched(page.body, page.fetched_at)
 
-    def _from_api(self) -> Iterator[tuple[Task, Answer]]:
+    def _from_api(self) -> Iterator[tuple[Task, Fetched]]:
         """Yields answers as they come, and keeps as many requests under way as use the whole budget, see `Flights`.
 
         While answers take less than the pace, a second at 60/60, that is one at a time, so a kill costs one request.
         """
         with ThreadPoolExecutor(MOST_IN_FLIGHT, thread_name_prefix="dashly") as pool:
-            under_way: dict[Future[Answer], Task] = {}
+            under_way: dict[Future[Fetched], Task] = {}
             while self._start_one(pool, under_way):
                 done, _ = wait(under_way, timeout=self._client.flights.look_seconds, return_when=FIRST_COMPLETED)
                 for future in done:
                     task = under_way.pop(future)
                     answer = self._outcome(task, future)
                     if answer is not None:
-                        self._journal.put(self._slice_id, self._key(task), *answer)
+                        self._journal.put(self._slice_id, self._key(task), answer.body, answer.at)
                         yield task, answer
 
-    def _start_one(self, pool: ThreadPoolExecutor, under_way: dict[Future[Answer], Task]) -> bool:
+    def _start_one(self, pool: ThreadPoolExecutor, under_way: dict[Future[Fetched], Task]) -> bool:
         """Starts one more if it is worth it, and returns whether there is any to wait for."""
         may_begin = self._client.flights.may_begin(len(under_way)) and not self._at_limit()
         task = self._next_task() if may_begin else None
@@ -155,12 +153,12 @@ class Reading:
         stopped = self._client.stop.is_set() or self._client.allowance.spent
         return self._error is not None or out_of_requests or out_of_time or stopped
 
-    def _outcome(self, task: Task, future: Future[Answer]) -> Answer | None:
+    def _outcome(self, task: Task, future: Future[Fetched]) -> Fetched | None:
         """Returns the answer; None when the request failed and nothing is to be taken up."""
         try:
             answer = future.result()
         except RecordGone:
-            return GONE_BODY, self._client.clock.now()
+            return Fetched(GONE_BODY, self._client.clock.now())
         except DashlyError as error:
             self._agenda.ended(task)
             self._fail(task, error)

@@ -41,15 +41,23 @@ class Shape:
         extra: dict[str, Any] = {}
         for name, (column, read) in self.columns.items():
             sent = record.get(name)
+            if sent is None:
+                row[column] = None
+                continue
             row[column] = value = read(sent)
             if value is None and sent not in _NOTHING:
                 extra[name] = sent
+        if not record.keys() <= self.columns.keys():
+            extra.update(self._beside_columns(record))
+        row["extra"] = extra or None
+        return row
+
+    def _beside_columns(self, record: Record) -> Iterator[tuple[str, Any]]:
+        """Yields what neither a column nor a table takes."""
         for name in (name for name in record if name not in self.columns):
             fits = isinstance(record[name], self.taken.get(name, ()))
             if not fits and (name not in self.taken or record[name] not in _NOTHING):
-                extra[name] = record[name]
-        row["extra"] = extra or None
-        return row
+                yield name, record[name]
 
 
 _NOTHING: tuple[Any, ...] = (None, "", {}, [])

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from urllib.parse import quote, urlencode
 
 from dashly.endpoints import CHILDREN, LISTS, SNAPSHOTS
+from dashly.envelope import Envelope, parse_envelope
 from dashly.paging import PAGE_RECORDS, SHIFT_RECORDS, page_params
 from dashly_state.coverage import Walk
 from dashly_state.progress import Progress
@@ -58,3 +59,22 @@ class Task:
         """Returns the request in one line, the same for the same request."""
         path, params = self.request(app_id)
         return f"{path}?{urlencode(sorted(params.items()))}"
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """What came for a task, from the API or out of the journal."""
+
+    body: bytes
+    at: float
+    """Unix seconds when it had arrived."""
+    parsed: Envelope | None = None
+    """What is in the body, where somebody has parsed it already."""
+
+    def envelope(self, where: str) -> Envelope:
+        """Returns what is in the body.
+
+        Raises:
+            DashlyError: The error that it reports.
+        """
+        return self.parsed or parse_envelope(self.body, where, 200)

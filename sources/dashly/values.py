@@ -50,6 +50,8 @@ def identifier(value: Any) -> str | None:
         >>> identifier(1448121617782670208), identifier("12"), identifier({"id": 7}), identifier(None)
         ('1448121617782670208', '12', '7', None)
     """
+    if type(value) is str:  # what the API sends, as it is asked for ids as text
+        return text(value) or None
     while isinstance(value, dict):
         value = value.get("id")
     if type(value) is int:
@@ -134,14 +136,10 @@ def json_column(value: Any) -> str | None:
 
 def json_type(value: Any) -> str:
     """Returns the JSON type's name: string, number, boolean, list, object or null."""
-    kinds: tuple[tuple[type | tuple[type, ...], str], ...] = (
-        (bool, "boolean"),
-        ((int, float), "number"),
-        (str, "string"),
-        (list, "list"),
-        (dict, "object"),
-    )
-    return next((name for kind, name in kinds if isinstance(value, kind)), "null")
+    return _JSON_TYPES.get(type(value)) or ("number" if isinstance(value, float) else "null")
+
+
+_JSON_TYPES = {bool: "boolean", int: "number", float: "number", str: "string", list: "list", dict: "object"}
 
 
 def _dump(value: Any) -> str:
@@ -163,9 +161,7 @@ def _unusual(value: Any) -> Any:
 def _from_seconds(seconds: int | float) -> int | None:
     if isinstance(seconds, int):
         return seconds * MICRO
-    if not math.isfinite(seconds):
-        return None
-    return _exactly(getattr(seconds, "text", None) or repr(seconds))
+    return round(seconds * MICRO) if math.isfinite(seconds) else None
 
 
 def _exactly(written: str) -> int:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
+from typing import Any
 
+import dlt
 import duckdb
 import pytest
 
@@ -60,3 +63,28 @@ def test_a_reader_is_waited_for(file: Path) -> None:
             assert hold.keeps
 
     assert [0.05, 0.1, 0.2] == pauses
+
+
+def test_a_load_that_wants_more_memory_gets_it_at_the_second_try(file: Path, tmp_path: Path) -> None:
+    """DuckDB fails in the middle of a load, dlt keeps the package, and the rows are there once."""
+    rows = [{"id": str(number), "props": "x" * 100} for number in range(20_000)]
+    pipeline = dlt.pipeline("greedy", pipelines_dir=str(tmp_path), destination=dlt.destinations.duckdb(str(file)))
+    merged: Any = {"primary_key": "id", "write_disposition": "merge", "loader_file_format": "parquet"}
+    load = partial(pipeline.run, rows, table_name="events", **merged)
+    tries: list[str] = []
+
+    with Hold(parse_destination(f"duckdb:///{file}"), memory_limit="1MB") as hold:
+        hold.with_memory(load, again=lambda: (tries.append("again"), pipeline.run()))
+        with pytest.raises(duckdb.OutOfMemoryException):
+            hold.with_memory(_too_much, again=lambda: tries.append("never"))
+
+    with duckdb.connect(str(file)) as connection:
+        found = connection.execute(
+            f"select count(*), count(distinct id) from {pipeline.dataset_name}.events"
+        ).fetchone()
+    assert (["again"], (20_000, 20_000)) == (tries, found)
+
+
+def _too_much() -> None:
+    with duckdb.connect(config={"memory_limit": "1MB", "temp_directory": ""}) as connection:
+        connection.execute("create table numbers as select random() from range(1000000)")
