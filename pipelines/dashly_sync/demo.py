@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import shlex
+import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -64,8 +68,15 @@ def run_demo(file: Path, stop: StopSignal, out: TextIO) -> str:
     minutes = first.requests / 60
     return (
         f"{first.requests:,} requests for the first sync, {second.requests:,} for the second; at Dashly's 60 a minute "
-        f'the first takes {minutes:.0f} minutes. Go on: dashly-sync query --to duckdb:///{file} "select …"'
+        f'the first takes {minutes:.0f} minutes. Go on: {_command()} query --to duckdb:///{file} "select …"'
     )
+
+
+def _command() -> str:
+    """Returns what to type for this command: after `make demo` it is in a virtual environment, not on the PATH."""
+    started = Path(sys.argv[0])
+    is_script = started.name == "dashly-sync" and shutil.which("dashly-sync") is None
+    return shlex.quote(os.path.relpath(started)) if is_script else "dashly-sync"
 
 
 @contextmanager

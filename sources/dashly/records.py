@@ -7,13 +7,14 @@ else, is kept from the first day. `stamp` makes the rows ready for the warehouse
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
+
+import orjson
 
 from dashly.values import boolean, identifier, integer, json_column, json_text, json_type, text, timestamp
 
@@ -301,12 +302,15 @@ def _event_types(kind: Any) -> list[Row]:
     """A page has 50 events of a few types, so the row of one that was just seen is not made again."""
     if not isinstance(kind, Mapping) or identifier(kind) is None:
         return []
-    return [dict(_event_type(json_text(kind)))]
+    try:
+        return [dict(_event_type(orjson.dumps(kind)))]
+    except TypeError:  # what orjson does not take is rare, and need not be fast
+        return [SHAPES["event_types"].row(kind)]
 
 
 @lru_cache(maxsize=256)
-def _event_type(written: str) -> Row:
-    return SHAPES["event_types"].row(json.loads(written))
+def _event_type(written: bytes) -> Row:
+    return SHAPES["event_types"].row(orjson.loads(written))
 
 
 def _author(sender: Any) -> tuple[str | None, str | None]:

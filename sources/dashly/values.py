@@ -24,6 +24,7 @@ _WRITTEN_NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
 """NUL as `json.dumps` writes it, and not the six characters of a text that only looks like it."""
 _NUMBER = re.compile(r"-?\d+(\.\d+)?")
 _EARLIEST_MICROSECONDS, _LATEST_MICROSECONDS = -62_135_596_800_000_000, 253_402_300_799_999_999
+_LATEST_SECONDS = _LATEST_MICROSECONDS // MICRO
 """0001-01-01 and 9999-12-31: no other time fits a timestamp of Python's."""
 _LONGEST_NUMBER = 4300
 """Digits that `int` takes (`sys.int_info.default_max_str_digits`); an id has 20 at most."""
@@ -102,6 +103,8 @@ def microseconds(value: Any) -> int | None:
 
 def timestamp(value: Any) -> datetime | None:
     """Returns the UTC datetime of a time as the API writes it; None for what is no time."""
+    if type(value) is int and 0 <= value <= _LATEST_SECONDS:  # most are, and this is four times as fast
+        return datetime.fromtimestamp(value, UTC)
     micros = microseconds(value)
     return None if micros is None else from_microseconds(micros)
 

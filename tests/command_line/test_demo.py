@@ -9,7 +9,7 @@ from tests.command_line.conftest import Shell
 
 SENTENCE = (
     r"\d+ requests for the first sync, \d+ for the second; at Dashly's 60 a minute the first takes \d+ minutes\. "
-    r"Go on: dashly-sync query --to duckdb:///dashly_demo\.duckdb \"select …\""
+    r"Go on: (\S*/)?dashly-sync query --to duckdb:///dashly_demo\.duckdb \"select …\""
 )
 
 
