@@ -119,7 +119,7 @@ class Absorber:
             self._confirm_absence(name, task.walk, known, now)
         elif not going_on.is_sweep:
             self._agenda.push_list(name, going_on)
-        heard, taken = self._hear(endpoint, page.records, now)
+        heard, taken = self._hear(endpoint, page.records, now, again=task.walk.is_sweep)
         return self._rows({name: own, "parts": taken}, now, heard)
 
     def _confirm_absence(self, name: str, walk: Walk, before: Coverage, now: int) -> None:
@@ -153,27 +153,37 @@ class Absorber:
         moved_up = positions[0] < task.walk.low if positions and task.walk.low is not None else not positions
         return (step_back(after), False) if moved_up else (page.next_token, True)
 
-    def _hear(self, endpoint: ListEndpoint, records: list[Record], now: int) -> tuple[list[Progress], Rows]:
-        """Returns the progress of parents about which the page says something new, and children it carries whole."""
+    def _hear(
+        self, endpoint: ListEndpoint, records: list[Record], now: int, *, again: bool
+    ) -> tuple[list[Progress], Rows]:
+        """Returns the progress of parents about which the page says something new, and children it carries whole.
+
+        Args:
+            endpoint: The list.
+            records: Of the page.
+            now: Microseconds since 1970.
+            again: What is known is being read again: so are children whom the page shows.
+        """
         parents = {str(record.get("id")): record for record in records if record.get("id") is not None}
         news: list[Progress] = []
         taken: list[Rows] = []
         for stream in (*endpoint.children, *(self._agenda.selected & frozenset(endpoint.optional_children))):
             for parent_id, before in self._agenda.known(stream, list(parents)).items():
-                after, need = self._hear_one(before, parents[parent_id], now)
+                after, need = self._hear_one(before, parents[parent_id], now, again)
                 if need is Need.LAST_ONLY:
                     taken.append(part_rows(parents[parent_id]["part_last"], parent_id))
                 if after != before:
                     news.append(after)
         return news, merge_rows(taken)
 
-    def _hear_one(self, before: Progress, record: Record, now: int) -> tuple[Progress, Need]:
+    def _hear_one(self, before: Progress, record: Record, now: int, again: bool) -> tuple[Progress, Need]:
         stream, parent = before.stream, (before.stream, before.parent_id)
         told = TOLD[stream](record)
         told = replace(told, last_is_whole=told.last_is_whole and stream in self._agenda.selected)
         if self._state.source.get("counts_miss_some"):
             told = replace(told, count=None)
-        after, need = before.hear(told, now)
+        seen = before.see_only(told, now) if again else None
+        after, need = (seen, Need.LAST_ONLY) if seen is not None else before.hear(told, now)
         if need is Need.READ and self._agenda.is_in_flight(parent):
             self._heard_in_flight.add(parent)
         if after != before:

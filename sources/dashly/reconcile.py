@@ -7,6 +7,7 @@ parents whose children were read whole longest ago, and at its own pace to a swe
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 from dashly.agenda import Agenda
 from dashly.slices import State
@@ -23,6 +24,8 @@ ONE_LIST_SWEEP_IN = 4
 """One in so many requests goes to a sweep of a list while one is due."""
 RECHECK_AFTER_SECONDS = 3_600.0
 """Children that were read whole more recently are not read again."""
+SHOWN_BY_LISTS = frozenset({"parts"})
+"""Children of which a list row shows the only one whole."""
 LONGEST_GRANT_SECONDS = 86_400.0
 """The allowance grows no further: a run after a month's pause would otherwise go on for three days."""
 
@@ -54,7 +57,10 @@ class Reconciler:
         self._begun: list[Task] = []
         self._grant(share * limit.requests / limit.seconds)
         before = int((clock.now() - RECHECK_AFTER_SECONDS) * MICRO) if full is None else full
-        self._unchecked: Iterator[Progress] = lookup.longest_unchecked(agenda.streams, before)
+        self._longest_unchecked = partial(lookup.longest_unchecked, agenda.streams, before)
+        self._unchecked: Iterator[Progress] = self._longest_unchecked()
+        self._left_to_lists = False
+        """Whether parents were left out, as the sweep of their list may show all of their children."""
 
     @property
     def allowed(self) -> bool:
@@ -67,7 +73,7 @@ class Reconciler:
             return self._begun.pop()
         lists_first = self._allowance["used"] % ONE_LIST_SWEEP_IN == 0
         task = self._next_list() if lists_first else None
-        return task or self._next_parent() or self._next_list()
+        return task or self._next_parent() or self._next_list() or self._next_unshown()
 
     def began(self) -> None:
         """A request of a sweep is under way: it is paid from the allowance."""
@@ -109,13 +115,28 @@ class Reconciler:
         return self._clock.now() - (coverage.read_whole_at or 0) / MICRO >= LIST_SWEEP_EVERY_SECONDS
 
     def _next_parent(self) -> Task | None:
+        lists_go_on = self._lists_go_on()
         for progress in self._unchecked:
+            if lists_go_on and progress.held == 1 and progress.stream in SHOWN_BY_LISTS:
+                self._left_to_lists = True
+                continue
             known = self._agenda.progress(progress)
             unchanged = known.checked_at == progress.checked_at and not known.pending
             task = self._sweep_of(known.begin_sweep()) if unchanged else None
             if task is not None:
                 return task
         return None
+
+    def _next_unshown(self) -> Task | None:
+        """Takes what was left to the sweeps of the lists, and what they did not show after all."""
+        if not self._left_to_lists or self._lists_go_on():
+            return None
+        self._left_to_lists, self._unchecked = False, self._longest_unchecked()
+        return self._next_parent()
+
+    def _lists_go_on(self) -> bool:
+        """Whether a sweep of a list is open or due."""
+        return any(coverage.sweep or self._is_due(coverage) for coverage in self._agenda.coverage.values())
 
     def _sweep_of(self, progress: Progress) -> Task | None:
         walk = progress.coverage.sweep

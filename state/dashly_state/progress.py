@@ -93,6 +93,16 @@ class Progress:
             return replace(heard, coverage=coverage, held=self.held + 1), need
         return heard, need
 
+    def see_only(self, told: Told, now: int) -> Progress | None:
+        """Returns the progress when a list row shows again, whole, the only child there is; None when it does not.
+
+        That is as good as reading the children's list, and costs no request.
+        """
+        shows_all = told.last_is_whole and told.last_is_only and told.last_id == self.newest_id
+        if not shows_all or self.pending or self.gone_at is not None:
+            return None
+        return replace(self, told=told, coverage=replace(self.coverage, read_whole_at=now), held=1)
+
     def read(self, walk: Walk, ids: Sequence[int], next_token: str | None, next_at: int | None, now: int) -> Progress:
         """Returns the progress after one page of the children's list.
 

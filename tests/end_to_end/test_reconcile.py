@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable
 
 import pytest
@@ -177,3 +178,22 @@ def test_a_record_that_comes_back_loses_its_mark(
         app.sync(duckdb_warehouse)
 
         assert_equal_to_truth(app.simulator, duckdb_warehouse)
+
+
+def test_a_conversation_whose_only_part_its_list_shows_costs_nothing_to_read_again(
+    account: Callable[..., Account], duckdb_warehouse: Warehouse
+) -> None:
+    """The sweep of the list brings that part along, edited or not; so only the others are asked for."""
+    app = account(users=2, conversations=55, parts_per_conversation=1.0)
+    app.sync(duckdb_warehouse)
+    parts = list(app.simulator.truth.rows("parts"))
+    talks = Counter(row["conversation_id"] for row in parts)
+    alone = [row["id"] for row in parts if talks[row["conversation_id"]] == 1 and row["body"]]
+    app.simulator.life.edit_part(alone[0])
+    app.cost()
+
+    app.sync(duckdb_warehouse, full=True)
+
+    asked = app.simulator.requests.by_endpoint["GET /conversations/{id}/parts"]
+    assert sum(number > 1 for number in talks.values()) == asked
+    assert_equal_to_truth(app.simulator, duckdb_warehouse)

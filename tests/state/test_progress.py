@@ -104,6 +104,20 @@ def test_a_conversation_of_one_part_is_complete_from_its_row() -> None:
     assert (7, 1, False, NOW) == (after.newest_id, after.held, after.pending, after.checked_at)
 
 
+def test_a_row_that_shows_the_only_child_again_is_as_good_as_reading_it() -> None:
+    """Not when it is not whole, is not the one that is held, or when something is missing anyway."""
+    held = holding(1, 7)
+    seen = held.see_only(told(1, 7, at=NOW + 5, only=True), NOW + 9)
+
+    assert seen is not None
+    assert (NOW + 9, NOW + 5, 1, False) == (seen.checked_at, seen.told.at, seen.held, seen.pending)
+    assert None is held.see_only(told(1, 7, only=True, whole=False), NOW)
+    assert None is held.see_only(told(2, 7), NOW)
+    assert None is held.see_only(told(1, 8, only=True), NOW)
+    assert None is held.begin().see_only(told(1, 7, only=True), NOW)
+    assert None is held.give_up(NOW).see_only(told(1, 7, only=True), NOW)
+
+
 def test_what_is_missing_is_above_the_newest_held_and_as_recent_as_the_row() -> None:
     after, _ = holding(5, 7).hear(told(9, 12, at=NOW + 3), NOW + 4)
 
