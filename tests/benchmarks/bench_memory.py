@@ -1,0 +1,142 @@
+"""The most memory that a run takes, at 1, 10 and 100 thousand users: it must not grow with the account.
+
+    .venv/bin/python -m tests.benchmarks.bench_memory                 # 1, 10 and 100 thousand users, on DuckDB
+    .venv/bin/python -m tests.benchmarks.bench_memory --quick
+    .venv/bin/python -m tests.benchmarks.bench_memory --users 10000 --to postgres
+
+Four runs of each account, each in a process of its own, with real HTTP and virtual waiting:
+
+lists     the lists of users and of conversations, whole; everybody's children are then known to be missing
+children  600 requests for children, ten minutes of a first load, with all the others waiting
+nothing   everything is held (the rest is marked as read by SQL), nothing is new
+churn     two hours later 5 % of the users and of the conversations were active
+
+The last one also reads again what is known, with a tenth of the budget of these two hours, as by default.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.benchmarks.measuring import Bench, Meter, in_child, peak_mb, resident_mb, show, show_heads
+from tests.benchmarks.served import Served, simulator
+from tests.benchmarks.warehouses import postgres
+
+from dashly.endpoints import DEFAULT_RESOURCES
+from dashly_simulator import SimulatorSettings
+from dashly_state.budget import RateLimit
+from dashly_state.clock import VirtualClock
+from dashly_sync.run import Run, RunLimits
+from dashly_sync.settings import Settings
+from dashly_sync.signals import StopSignal
+from dashly_sync.warehouse_pipeline import quiet_dlt
+from dashly_warehouse.connections import connect
+from dashly_warehouse.specs import parse_destination
+
+SEED = 1
+PAUSE_SECONDS = 7_200.0
+CHURN = 0.05
+CHILDREN_REQUESTS = 600
+TALKS_PER_USER, EVENTS, PARTS = 0.4, 8.0, 6.0
+AS_IF_READ = """
+update sync_progress set walks = null, missing_before = null, checked_at = _synced_at,
+    newest_id = coalesce(newest_id, parent_last_id, '1'), rows_held = coalesce(parent_count, 8)
+where missing_before is not null
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an account is read from, and where to."""
+
+    base_url: str
+    destination: str
+    dataset: str
+    state: Path
+
+    def settings(self) -> Settings:
+        """Returns the settings of a run."""
+        return Settings(
+            auth_token=SimulatorSettings().auth_token,
+            base_url=self.base_url,
+            destination=self.destination,
+            dataset_name=self.dataset,
+            state_dir=self.state,
+            rate_limit=RateLimit(60, 60.0),
+        )
+
+
+def run(place: Place, resources: tuple[str, ...], max_requests: int | None, now: float) -> dict[str, Any]:
+    """Carries one run out that begins at `now`, and returns what it took; `ended` is the time of its end."""
+    quiet_dlt()
+    base, clock = resident_mb(), VirtualClock(now)
+    with Meter() as meter:
+        record = Run(place.settings(), RunLimits(resources, max_requests), StopSignal(), clock=clock).carry_out()
+    if record.outcome not in ("finished", "request limit"):
+        raise RuntimeError(f"the run ended as {record.outcome}: {record.error}")
+    return {
+        "requests": record.requests,
+        "reread": record.reread,
+        "cpu_seconds": round(meter.cpu_seconds, 2),
+        "imported_mb": round(base),
+        "peak_mb": round(peak_mb()),
+        "ended": clock.now(),
+    }
+
+
+def runs(served: Served, place: Place) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yields each run's name and what it took."""
+    lists = in_child(run, place, ("users", "conversations"), None, served.start)
+    yield "lists", lists
+    children = in_child(run, place, DEFAULT_RESOURCES, CHILDREN_REQUESTS, lists["ended"])
+    yield "children", children
+    with connect(parse_destination(place.destination), place.dataset, read_only=False) as connection:
+        connection.run(AS_IF_READ)
+    nothing = in_child(run, place, DEFAULT_RESOURCES, None, children["ended"])
+    yield "nothing", nothing
+    later = nothing["ended"] + PAUSE_SECONDS
+    served.churn(CHURN, later)
+    yield "churn", in_child(run, place, DEFAULT_RESOURCES, None, later)
+
+
+def measured(users: int, kind: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yields each run's name and figures, of an account of so many users."""
+    account = SimulatorSettings(
+        users=users,
+        conversations=round(users * TALKS_PER_USER),
+        events_per_user=EVENTS,
+        parts_per_conversation=PARTS,
+        seed=SEED,
+    )
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack, simulator(account) as served:
+        in_file = f"duckdb:///{folder}/warehouse.duckdb"
+        destination = stack.enter_context(postgres()).uri if kind == "postgres" else in_file
+        place = Place(served.base_url, destination, "bench_memory", Path(folder) / "state")
+        for name, found in runs(served, place):
+            yield name, {key: value for key, value in found.items() if key != "ended"}
+
+
+def main() -> None:
+    """Measures, prints and stores."""
+    bench = Bench("memory", __doc__)
+    bench.options.add_argument("--users", type=int, nargs="+", default=[1_000, 10_000, 100_000])
+    bench.options.add_argument("--to", choices=("duckdb", "postgres"), default="duckdb")
+    chosen = bench.chosen(users=[200, 1_000])
+    show_heads(("run", "users", "requests", "of these again", "CPU s", "imported MB", "peak MB"))
+    figures: dict[str, Any] = {}
+    for users in chosen.users:
+        figures[str(users)] = {}
+        for name, found in measured(users, chosen.to):
+            figures[str(users)][name] = found
+            cost = (found[key] for key in ("reread", "cpu_seconds", "imported_mb", "peak_mb"))
+            show(name, f"{users:,}", f"{found['requests']:,}", *cost)
+    bench.store({"warehouse": chosen.to, "by_users": figures}, SEED)
+
+
+if __name__ == "__main__":
+    main()
