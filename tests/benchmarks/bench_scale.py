@@ -2,6 +2,10 @@
 
     .venv/bin/python tests/benchmarks/bench_scale.py                      # one page of events a user; see `--help`
     .venv/bin/python tests/benchmarks/bench_scale.py --users 2000 --conversations 800
+    .venv/bin/python tests/benchmarks/bench_scale.py --events 60 --parts 12.5 --place scale --minutes 60
+
+The last one is 246 hours of budget, 886,000 requests: with `--place` the load is stopped after so many minutes, as
+SIGTERM would, and goes on there when the same is typed again.
 
 The simulator is a process of its own, behind real HTTP, so the memory that is shown is the sync's alone. Only the
 waiting is virtual. Prints how the load went on (virtual hours, requests, rows, memory, CPU), when the rows of the last
@@ -12,12 +16,16 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import json
+import math
 import multiprocessing
 import resource
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -62,7 +70,10 @@ class Load:
 
     def __init__(self, base_url: str, floor: int, start: float, place: Path) -> None:
         self.floor, self.start, self._began, self._next_shown = floor, start, time.monotonic(), 0.0
-        self._clock = VirtualClock(start)
+        self._kept = place / "went_on.json"
+        kept = json.loads(self._kept.read_text()) if self._kept.exists() else {"now": start, "requests": 0}
+        self._clock, self._requests_before = VirtualClock(kept["now"]), kept["requests"]
+        self.requests = self._requests_before
         self.file = place / "warehouse.duckdb"
         self._settings = Settings(
             auth_token=SimulatorSettings().auth_token,
@@ -73,12 +84,19 @@ class Load:
             reconcile_share=0.0,
         )
 
-    def carry_out(self) -> Any:
-        """Returns the run's record."""
+    def carry_out(self, minutes: float) -> str:
+        """Returns how the run ended, which is stopped after so many minutes of wall clock."""
         show("virtual hours", "requests", "rows", "memory MB", "CPU s", "wall s")
         show(*["---:"] * 6)
-        run = Run(self._settings, RunLimits(DEFAULT_RESOURCES), StopSignal(), self._watch, clock=self._clock)
-        return run.carry_out()
+        stop = StopSignal()
+        timer = threading.Timer(min(minutes * 60, threading.TIMEOUT_MAX), stop.event.set)
+        timer.daemon = True
+        timer.start()
+        run = Run(self._settings, RunLimits(DEFAULT_RESOURCES), stop, self._watch, clock=self._clock)
+        record = run.carry_out()
+        self.requests = self._requests_before + record.requests
+        self._kept.write_text(json.dumps({"now": self._clock.now(), "requests": self.requests}))
+        return record.outcome
 
     @property
     def hours(self) -> float:
@@ -86,13 +104,14 @@ class Load:
         return (self._clock.now() - self.start) / 3600
 
     def _watch(self, record: Any, current: Any) -> None:
-        if current is not None or record.requests < self._next_shown * self.floor:
+        requests = self._requests_before + record.requests
+        if current is not None or requests < self._next_shown * self.floor:
             return
-        self._next_shown += SHOWN_EVERY
+        self._next_shown = max(self._next_shown + SHOWN_EVERY, requests / self.floor)
         usage = resource.getrusage(resource.RUSAGE_SELF)
         cpu, wall = usage.ru_utime + usage.ru_stime, time.monotonic() - self._began
         rows = sum(record.records.values())
-        show(f"{self.hours:.2f}", record.requests, rows, resident_mb(), f"{cpu:.0f}", f"{wall:.0f}")
+        show(f"{self.hours:.2f}", requests, rows, resident_mb(), f"{cpu:.0f}", f"{wall:.0f}")
 
 
 def resident_mb() -> int:
@@ -143,6 +162,17 @@ def held(file: Path) -> dict[str, tuple[int, int]]:
         return {table: connection.execute(sql.format(table)).fetchone() or (0, 0) for table in TABLES}
 
 
+@contextmanager
+def folder_of(place: Path | None) -> Iterator[Path]:
+    """Enters the folder of the load, made where it is missing; one that goes away where none is named."""
+    if place is None:
+        with tempfile.TemporaryDirectory(prefix="dashly-scale-") as name:
+            yield Path(name)
+    else:
+        place.mkdir(parents=True, exist_ok=True)
+        yield place
+
+
 def main() -> None:
     """Carries the load out and prints what was seen."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -150,6 +180,8 @@ def main() -> None:
     parser.add_argument("--conversations", type=int, default=80_000)
     parser.add_argument("--events", type=float, default=8.0, help="mean a user")
     parser.add_argument("--parts", type=float, default=6.0, help="mean a conversation")
+    parser.add_argument("--place", type=Path, help="keeps the load here, and goes on with the one that is there")
+    parser.add_argument("--minutes", type=float, default=math.inf, help="of wall clock, after which it is stopped")
     chosen = parser.parse_args()
     account = SimulatorSettings(
         users=chosen.users,
@@ -162,16 +194,17 @@ def main() -> None:
     process = multiprocessing.get_context("spawn").Process(target=simulate, args=(account, there))
     process.start()
     base_url, floor, start = here.recv()
-    with tempfile.TemporaryDirectory(prefix="dashly-scale-") as place:
-        load = Load(base_url, floor, start, Path(place))
-        record = load.carry_out()
+    with folder_of(chosen.place) as place:
+        load = Load(base_url, floor, start, place)
+        outcome = load.carry_out(chosen.minutes)
         here.send("stop")
-        say(f"\n{record.outcome}: {record.requests} requests, floor {floor}: {record.requests / floor - 1:+.2%}")
+        say(f"\n{outcome}: {load.requests} requests, floor {floor}: {load.requests / floor - 1:+.2%}")
         say(f"{load.hours:.2f} virtual hours; the floor at 60 a minute is {floor / 3600:.2f}")
         for table, rows, most, last in last_day(load.file, start):
             say(f"last day: {rows} {table}, 99 % read after {most:.1f} virtual minutes, all after {last:.1f}")
-        same = held(load.file) == here.recv()
-        say(f"every id of {', '.join(TABLES)} is there, once" if same else "IDS ARE MISSING OR TWICE")
+        same = held(load.file) == here.recv() or outcome != "finished"
+        if outcome == "finished":
+            say(f"every id of {', '.join(TABLES)} is there, once" if same else "IDS ARE MISSING OR TWICE")
     process.join()
     sys.exit(not same)
 
