@@ -2,10 +2,10 @@
 
     .venv/bin/python tests/benchmarks/bench_scale.py                      # one page of events a user; see `--help`
     .venv/bin/python tests/benchmarks/bench_scale.py --users 2000 --conversations 800
-    .venv/bin/python tests/benchmarks/bench_scale.py --events 60 --parts 12.5 --place scale --minutes 60
+    .venv/bin/python tests/benchmarks/bench_scale.py --events 188 --parts 12.5 --place scale --minutes 60
 
-The last one is 246 hours of budget, 886,000 requests: with `--place` the load is stopped after so many minutes, as
-SIGTERM would, and goes on there when the same is typed again.
+The last one is about 246 hours of budget, 885,000 requests: with `--place` the load is stopped after so many minutes,
+as SIGTERM would, and goes on there when the same is typed again.
 
 The simulator is a process of its own, behind real HTTP, so the memory that is shown is the sync's alone. Only the
 waiting is virtual. Prints how the load went on (virtual hours, requests, rows, memory, CPU), when the rows of the last
