@@ -116,7 +116,7 @@ def _primer(selected: frozenset[str], batches: RowBatches) -> PageRows:
 
     A table that has no rows yet is created all the same, so that queries need not ask whether it exists. And a table
     that several resources fill is dlt's `resource` of whichever names it first: without one order, the schema would get
-    a new version with every other slice. What is neither is not named: each costs dlt 10 ms.
+    a new version with every other slice. What is neither is not named: each costs dlt a pass over its schema.
     """
     created = {table["name"] for table in dlt.current.source_schema().data_tables(seen_data_only=True)}
     filled_by = Counter(table for name in selected for table in RESOURCE_TABLES[name])

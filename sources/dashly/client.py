@@ -17,10 +17,10 @@ from dashly.connection import (
     CONNECT_SECONDS,
     DEFAULT_BASE_URL,
     READ_SECONDS,
+    LeanSession,
     Session,
     check_base_url,
     never_left,
-    open_session,
     retry_after_seconds,
 )
 from dashly.envelope import Answer, BrokenBody, excerpt, parse_body, parse_envelope, raise_for_error
@@ -136,7 +136,7 @@ class DashlyClient(ReadMethods, WriteMethods):
         self._owned = ExitStack()
         if budget is None:
             self._owned.callback(self.budget.close)
-        self._session: Session = session or self._owned.enter_context(open_session(self.base_url))
+        self._session: Session = session or self._owned.enter_context(LeanSession(self.base_url))
         self._retry = retry or RetryPolicy()
         self._counting = threading.Lock()
         redact_http_logs(token)

@@ -44,7 +44,7 @@ class LeanSession:
     """Sends through `requests`, and does once what a `requests.Session` does again at each request.
 
     That is to look up the environment's proxy and certificates, and to merge headers; cookies and hooks there are none.
-    Takes half a millisecond of CPU less a request. Nor does it take a password for the API's host from `.netrc`, which
+    Nor does it take a password for the API's host from `.netrc`, which
     would go along with the token.
 
     Args:
@@ -90,11 +90,6 @@ class LeanSession:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._session.close()
-
-
-def open_session(base_url: str) -> LeanSession:
-    """Returns a session for the API at that base URL; leave it as a context to close its connections."""
-    return LeanSession(base_url)
 
 
 def check_base_url(base_url: str) -> str:

@@ -26,7 +26,7 @@ from tests.benchmarks.measuring import Bench, Meter, in_child, peak_mb, resident
 from tests.benchmarks.served import simulator
 from tests.benchmarks.warehouses import postgres
 
-from dashly.connection import open_session
+from dashly.connection import LeanSession
 from dashly.endpoints import DEFAULT_RESOURCES
 from dashly_simulator import SimulatorSettings
 from dashly_state.budget import RateLimit
@@ -89,7 +89,7 @@ class TimedSession:
     """The session of a run, and the CPU that it takes."""
 
     def __init__(self, base_url: str) -> None:
-        self._session = open_session(base_url)
+        self._session = LeanSession(base_url)
         self.cpu_seconds = 0.0
 
     def request(self, method: str, url: str, **arguments: Any) -> requests.Response:
