@@ -17,6 +17,7 @@ import dlt
 from dlt.destinations.exceptions import DatabaseUndefinedRelation
 from dlt.destinations.sql_client import SqlClientBase
 
+from dashly.id_set import IdSet
 from dashly.tables import SYNC_PROGRESS
 from dashly.values import from_microseconds, json_text, microseconds
 from dashly_state.coverage import Coverage, Walk
@@ -25,6 +26,8 @@ from dashly_state.progress import Progress, Told
 _COLUMNS = tuple(SYNC_PROGRESS.types)
 _BATCH = 1000
 """Pending parents a query: to open a DuckDB file costs more than to read a thousand rows of it."""
+_ROWS_AT_ONCE = 10_000
+"""Rows of an answer that are in memory at once."""
 
 
 def progress_row(progress: Progress, now: datetime) -> dict[str, Any]:
@@ -92,10 +95,21 @@ class DestinationProgress:
         self._pipeline, self._access = pipeline, access
         self._client: SqlClientBase[Any] | None = None
         self._is_there = False
+        self._looked_up: set[str] = set()
+        self._met: dict[str, IdSet] = {}
 
     def known(self, stream: str, parent_ids: Iterable[str]) -> Mapping[str, Progress]:
-        """Returns the progress of those of `parent_ids` that have been met before. Costs one query."""
+        """Returns the progress of those of `parent_ids` that have been met before. Costs one query, or none.
+
+        The second time somebody asks, a list is being paged through: then the ids of all parents are fetched once, 8
+        bytes each, and pages of strangers, which is what a first load consists of, cost no query.
+        """
         ids = list(dict.fromkeys(parent_ids))
+        if stream in self._looked_up:
+            if stream not in self._met:
+                self._met[stream] = IdSet(row[0] for row in self._select("parent_id", "where stream = %s", stream))
+            ids = [one for one in ids if one in self._met[stream]]
+        self._looked_up.add(stream)
         if not ids:
             return {}
         marks = ", ".join(["%s"] * len(ids))
@@ -115,7 +129,7 @@ class DestinationProgress:
         names = list(streams)
         marks = ", ".join(["%s"] * len(names))
         clause = f"where missing_before >= %s and stream in ({marks}) group by stream"
-        found = self._select("stream, count(*)", clause, from_microseconds(since or 0), *names) if names else []
+        found = self._select("stream, count(*)", clause, from_microseconds(since or 0), *names) if names else ()
         counts = {row[0]: int(row[1]) for row in found}
         return {name: counts.get(name, 0) for name in names}
 
@@ -137,19 +151,20 @@ class DestinationProgress:
         found = self._select(", ".join(_COLUMNS), clause, *params)
         return [dict(zip(_COLUMNS, row, strict=True)) for row in found]
 
-    def _select(self, columns: str, clause: str, *params: Any) -> Sequence[Sequence[Any]]:
-        """Returns what a query of `sync_progress` finds; nothing when the table is not there yet."""
+    def _select(self, columns: str, clause: str, *params: Any) -> Iterator[Sequence[Any]]:
+        """Yields what a query of `sync_progress` finds; nothing when the table is not there yet."""
         self._is_there = self._is_there or self._in_schema()
         if not self._is_there:
-            return ()
+            return
         self._client = self._client or self._pipeline.sql_client()  # 0.1 s, mostly for dlt's configuration
         with self._access(), self._client as client:
             table = client.make_qualified_table_name(SYNC_PROGRESS.name)
             try:
-                found = client.execute_sql(f"select {columns} from {table} {clause}", *params)  # noqa: S608
+                with client.execute_query(f"select {columns} from {table} {clause}", *params) as cursor:  # noqa: S608
+                    for rows in cursor.iter_fetch(_ROWS_AT_ONCE):
+                        yield from rows
             except DatabaseUndefinedRelation:
-                return ()
-        return found if found is not None else ()
+                return
 
     def _in_schema(self) -> bool:
         """Whether the table has been created; dlt reads its schema from a file each time, which takes 0.02 s."""

@@ -5,7 +5,7 @@
     .venv/bin/python tests/benchmarks/bench_scale.py --events 188 --parts 12.5 --place scale --minutes 60
 
 The last one is about 246 hours of budget, 885,000 requests: with `--place` the load is stopped after so many minutes,
-as SIGTERM would, and goes on there when the same is typed again.
+or by SIGTERM, and goes on there when the same is typed again.
 
 The simulator is a process of its own, behind real HTTP, so the memory that is shown is the sync's alone. Only the
 waiting is virtual. Prints how the load went on (virtual hours, requests, rows, memory, CPU), when the rows of the last
@@ -39,7 +39,7 @@ from dashly_state.budget import RateLimit
 from dashly_state.clock import VirtualClock
 from dashly_sync.run import Run, RunLimits
 from dashly_sync.settings import Settings
-from dashly_sync.signals import StopSignal
+from dashly_sync.signals import stop_signals
 from dashly_sync.warehouse_pipeline import quiet_dlt
 
 TABLES = ("users", "conversations", "events", "parts")
@@ -88,15 +88,19 @@ class Load:
         """Returns how the run ended, which is stopped after so many minutes of wall clock."""
         show("virtual hours", "requests", "rows", "memory MB", "CPU s", "wall s")
         show(*["---:"] * 6)
-        stop = StopSignal()
-        timer = threading.Timer(min(minutes * 60, threading.TIMEOUT_MAX), stop.event.set)
-        timer.daemon = True
-        timer.start()
-        run = Run(self._settings, RunLimits(DEFAULT_RESOURCES), stop, self._watch, clock=self._clock)
-        record = run.carry_out()
-        self.requests = self._requests_before + record.requests
-        self._kept.write_text(json.dumps({"now": self._clock.now(), "requests": self.requests}))
+        with stop_signals() as stop:
+            timer = threading.Timer(min(minutes * 60, threading.TIMEOUT_MAX), stop.event.set)
+            timer.daemon = True
+            timer.start()
+            run = Run(self._settings, RunLimits(DEFAULT_RESOURCES), stop, self._watch, clock=self._clock)
+            record = run.carry_out()
+        self._keep(record.requests)
         return record.outcome
+
+    def _keep(self, requests: int) -> None:
+        """Writes down where the load stands, for when it is gone on with."""
+        self.requests = self._requests_before + requests
+        self._kept.write_text(json.dumps({"now": self._clock.now(), "requests": self.requests}))
 
     @property
     def hours(self) -> float:
@@ -104,8 +108,11 @@ class Load:
         return (self._clock.now() - self.start) / 3600
 
     def _watch(self, record: Any, current: Any) -> None:
-        requests = self._requests_before + record.requests
-        if current is not None or requests < self._next_shown * self.floor:
+        if current is not None:
+            return
+        self._keep(record.requests)
+        requests = self.requests
+        if requests < self._next_shown * self.floor:
             return
         self._next_shown = max(self._next_shown + SHOWN_EVERY, requests / self.floor)
         usage = resource.getrusage(resource.RUSAGE_SELF)
