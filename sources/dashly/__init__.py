@@ -99,7 +99,7 @@ def dashly(
         journal = _journal(directory, pipeline, run, source_state)
         try:
             journal.keep_only(slice_id)
-            lookup = DestinationProgress(pipeline, run.access)
+            lookup = DestinationProgress(pipeline, run.access, run.met)
             batches = RowBatches(takes_arrow(pipeline, dlt.current.source_schema()))
             yield _primer(selected, batches)
             yield from batches.of(Reading(run, selected, state, lookup, how_far, journal, slice_id).pages())

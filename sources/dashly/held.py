@@ -81,6 +81,30 @@ _LONGEST_UNCHECKED = _Order(
 )
 
 
+class MetParents:
+    """Which parents a run may have met, so that pages of strangers, which a first load consists of, cost no query.
+
+    Whoever asks a second time is paging through a list: only then the ids of all parents are fetched, 8 bytes each.
+    """
+
+    def __init__(self) -> None:
+        self._ids: dict[str, IdSet] = {}
+        self._whole: set[str] = set()
+
+    def among(self, stream: str, ids: list[str], all_ids: Callable[[str], Iterable[str]]) -> list[str]:
+        """Returns those of `ids` that the destination may have met before this call; from now on all of them may be."""
+        met = self._ids.get(stream)
+        if met is None:
+            self._ids[stream] = IdSet(ids)
+            return ids
+        if stream not in self._whole:
+            met.add(all_ids(stream))
+            self._whole.add(stream)
+        may_be_there = [one for one in ids if one in met]
+        met.add(ids)
+        return may_be_there
+
+
 class DestinationProgress:
     """Looks progress up in the pipeline's destination; the connection is open only while a query runs.
 
@@ -89,27 +113,23 @@ class DestinationProgress:
     Args:
         pipeline: Its destination is asked.
         access: Entered for each query; may wait until the destination can be opened.
+        met: What this run knows of who is there; a run of several slices keeps one.
     """
 
-    def __init__(self, pipeline: dlt.Pipeline, access: Callable[[], AbstractContextManager[Any]] = nullcontext) -> None:
+    def __init__(
+        self,
+        pipeline: dlt.Pipeline,
+        access: Callable[[], AbstractContextManager[Any]] = nullcontext,
+        met: MetParents | None = None,
+    ) -> None:
         self._pipeline, self._access = pipeline, access
+        self._met = met or MetParents()
         self._client: SqlClientBase[Any] | None = None
         self._is_there = False
-        self._looked_up: set[str] = set()
-        self._met: dict[str, IdSet] = {}
 
     def known(self, stream: str, parent_ids: Iterable[str]) -> Mapping[str, Progress]:
-        """Returns the progress of those of `parent_ids` that have been met before. Costs one query, or none.
-
-        The second time somebody asks, a list is being paged through: then the ids of all parents are fetched once, 8
-        bytes each, and pages of strangers, which is what a first load consists of, cost no query.
-        """
-        ids = list(dict.fromkeys(parent_ids))
-        if stream in self._looked_up:
-            if stream not in self._met:
-                self._met[stream] = IdSet(row[0] for row in self._select("parent_id", "where stream = %s", stream))
-            ids = [one for one in ids if one in self._met[stream]]
-        self._looked_up.add(stream)
+        """Returns the progress of those of `parent_ids` that have been met before. Costs one query, or none."""
+        ids = self._met.among(stream, list(dict.fromkeys(parent_ids)), self._all_ids)
         if not ids:
             return {}
         marks = ", ".join(["%s"] * len(ids))
@@ -132,6 +152,9 @@ class DestinationProgress:
         found = self._select("stream, count(*)", clause, from_microseconds(since or 0), *names) if names else ()
         counts = {row[0]: int(row[1]) for row in found}
         return {name: counts.get(name, 0) for name in names}
+
+    def _all_ids(self, stream: str) -> Iterator[str]:
+        return (row[0] for row in self._select("parent_id", "where stream = %s", stream))
 
     def _in_order(self, order: _Order, streams: Iterable[str], bound: datetime) -> Iterator[Progress]:
         names = list(streams)

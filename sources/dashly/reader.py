@@ -10,6 +10,7 @@ from typing import Any
 from dashly.client import DashlyClient
 from dashly.drift import EVOLVE, Drift
 from dashly.errors import AccessError, ApiUnavailable, DashlyError, RecordForbidden
+from dashly.held import MetParents
 from dashly.masks import Masks
 from dashly.reconcile import DEFAULT_SHARE
 from dashly.tasks import Fetched, Parent, Task
@@ -51,6 +52,7 @@ class Reader:
         self.masks = masks
         self.access = access
         self.drift = Drift(contract)
+        self.met = MetParents()
         self.settled = False
         """Whether what this process loaded so far has been settled in the warehouse."""
         self.continuing = False

@@ -107,13 +107,14 @@ class Coverage:
 
         Args:
             look_back: 0 reads the positions equal to the newest again, as times can tie; `IDS_ARE_UNIQUE` does not.
-            settled: What comes late came late enough to have been seen up to here: no need to look further back.
+            settled: What comes late came late enough to have been seen before this: no need to look further back. Once
+                it lies above the newest position, what ties with that is not read again either.
 
         Example:
             >>> Coverage(newest=900).begin().gaps[0].floor
             900
             >>> [Coverage(newest=900).begin(50, settled).gaps[0].floor for settled in (800, 870, 1000)]
-            [850, 870, 900]
+            [850, 870, 901]
         """
         if self.gaps and not self.gaps[0].begun:
             return self
@@ -124,7 +125,7 @@ class Coverage:
         if self.newest is None:
             return None
         below = self.newest - look_back
-        return below if settled is None else max(below, min(self.newest, settled))
+        return below if settled is None else max(below, min(self.newest + 1, settled))
 
     def begin_sweep(self, *, shifted: bool = False) -> Coverage:
         """Returns the coverage with a sweep open; the open one when there is one."""
