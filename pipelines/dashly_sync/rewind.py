@@ -97,6 +97,7 @@ def rewind(settings: Settings, resource: str, to: int, *, dry_run: bool = False)
         if change.is_change and resource in LISTS:
             _change_source(pipeline, lambda source: _rewind_list(source, resource, to))
         elif change.is_change:
+            _change_source(pipeline, _doubt_rows)
             _read_children_again(pipeline, resource, "parent_updated_at >= %s", [from_microseconds(to)])
     return change
 
@@ -128,6 +129,7 @@ def reset(settings: Settings, resource: str | None, *, dry_run: bool = False) ->
             # After dlt's state: a parent that nothing is known of is only met again when its list is read anew.
             _execute(pipeline, "delete from {table} where stream is not null")
         elif resource in CHILDREN:
+            _change_source(pipeline, _doubt_rows)
             _read_children_again(pipeline, resource, "parent_updated_at is not null")
     return change
 
@@ -220,10 +222,16 @@ def _forget_lists(source: MutableMapping[str, Any], name: str | None) -> None:
         if name in (None, known):
             del source["resources"][known]
     if name is None:
+        _doubt_rows(source)
         source.pop("run", None)
         source["slice"] += 1  # pages in the journal belong to the slice that would have come next
     else:
         source.get("run", {}).pop("heads_at", None)
+
+
+def _doubt_rows(source: MutableMapping[str, Any]) -> None:
+    """From now on there are rows that progress does not know of."""
+    source.pop("all_rows_known", None)
 
 
 def live_rows(connection: Connection, memory: Memory, name: str, since: datetime | None = None) -> int:

@@ -256,7 +256,8 @@ class Run:
         self.record.notices += union_notices(pipeline, self._settings)
         if limits.began_at is not None:
             listed_since = {name: from_microseconds(at) for name, at in limits.listed_since.items()}
-            settling = partial(settle, pipeline, from_microseconds(limits.began_at), listed_since)
+            began = from_microseconds(limits.began_at)
+            settling = partial(settle, pipeline, began, listed_since, read_again=limits.read_again)
             self._hold.with_memory(settling, settling)
         prune_packages(pipeline)
         if slices_done(pipeline) % PRUNE_EVERY_SLICES == 0:

@@ -100,6 +100,8 @@ def dashly(
         try:
             journal.keep_only(slice_id)
             lookup = DestinationProgress(pipeline, run.access, run.met)
+            if slice_id == 1 and lookup.is_empty:
+                source_state["all_rows_known"] = True
             batches = RowBatches(takes_arrow(pipeline, dlt.current.source_schema()))
             yield _primer(selected, batches)
             yield from batches.of(Reading(run, selected, state, lookup, how_far, journal, slice_id).pages())

@@ -14,7 +14,7 @@ from dashly.held import progress_row
 from dashly.paging import Page, is_offset, next_token, records_in, step_back
 from dashly.reconcile import Reconciler
 from dashly.records import Record, Rows, merge_rows, part_rows, stamp, untaken
-from dashly.slices import PageRows, SourceState
+from dashly.slices import PageRows, Slice, SourceState
 from dashly.tasks import Fetched, Parent, Task
 from dashly.values import from_microseconds, id_number, microseconds
 from dashly_state.coverage import Coverage, Walk
@@ -33,11 +33,15 @@ class Absorber:
         agenda: What is known, and what is to be read next.
         reconciler: Goes on with sweeps.
         state: dlt's state.
+        outcome: Where is noted that children were read again.
         drift: What the API sends otherwise than before.
     """
 
-    def __init__(self, agenda: Agenda, reconciler: Reconciler, state: SourceState, drift: Drift) -> None:
+    def __init__(
+        self, agenda: Agenda, reconciler: Reconciler, state: SourceState, outcome: Slice, drift: Drift
+    ) -> None:
         self._agenda, self._reconciler, self._state, self._drift = agenda, reconciler, state, drift
+        self._outcome = outcome
         self._heard_in_flight: set[Parent] = set()
         self._last_page: dict[str, frozenset[str]] = {}
         self._tokens: set[tuple[str, Walk, str]] = set()
@@ -74,12 +78,11 @@ class Absorber:
         if name not in self._agenda.selected:
             return {}
         if name in LISTS:
-            shaped = (LISTS[name].rows(record) for record in page.records)
+            rows = LISTS[name].rows(page.records)
         elif name in CHILDREN:
-            shaped = (CHILDREN[name].rows(record, parent_id) for record in page.records)
+            rows = CHILDREN[name].rows(page.records, parent_id)
         else:
-            shaped = (SNAPSHOTS[name].rows(record, from_microseconds(now)) for record in page.records)
-        rows = merge_rows(shaped)
+            rows = SNAPSHOTS[name].rows(page.records, from_microseconds(now))
         self._drift.see(name, page.records, untaken(rows))
         return rows
 
@@ -171,7 +174,7 @@ class Absorber:
             for parent_id, before in self._agenda.known(stream, list(parents)).items():
                 after, need = self._hear_one(before, parents[parent_id], now, again)
                 if need is Need.LAST_ONLY:
-                    taken.append(part_rows(parents[parent_id]["part_last"], parent_id))
+                    taken.append(part_rows([parents[parent_id]["part_last"]], parent_id))
                 if after != before:
                     news.append(after)
         return news, merge_rows(taken)
@@ -184,6 +187,7 @@ class Absorber:
             told = replace(told, count=None)
         seen = before.see_only(told, now) if again else None
         after, need = (seen, Need.LAST_ONLY) if seen is not None else before.hear(told, now)
+        self._outcome.read_again |= seen is not None
         if need is Need.READ and self._agenda.is_in_flight(parent):
             self._heard_in_flight.add(parent)
         if after != before:
@@ -197,6 +201,8 @@ class Absorber:
         current = self._agenda.progress(progress)
         numbers = [number for number in map(id_number, page.records) if number is not None] if endpoint.pages else []
         after = current.read(task.walk, numbers, page.next_token, next_page_from(page.records), now)
+        is_first = task.walk.floor is None and not task.walk.is_sweep and "all_rows_known" in self._state.source
+        self._outcome.read_again |= page.next_token is None and not is_first
         if task.parent in self._heard_in_flight:
             self._heard_in_flight.discard(task.parent)
             after = after.begin()

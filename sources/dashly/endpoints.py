@@ -12,7 +12,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -32,7 +32,7 @@ class ListEndpoint:
 
     resource: str
     path: str
-    rows: Callable[[Record], Rows]
+    rows: Callable[[Sequence[Record]], Rows]
     position: Callable[[Record], int]
     """Microseconds since 1970 of the record's last change, as the list shows it; 0 when it has none."""
     children: tuple[str, ...]
@@ -60,7 +60,7 @@ class ChildEndpoint:
 
     resource: str
     path: str
-    rows: Callable[[Record, str], Rows]
+    rows: Callable[[Sequence[Record], str], Rows]
     params: Mapping[str, str] = field(default_factory=dict)
     pages: bool = True
     """False for a single record, which has neither pages nor known ids."""
@@ -73,7 +73,7 @@ class SnapshotEndpoint:
 
     resource: str
     path: str
-    rows: Callable[[Record, datetime], Rows]
+    rows: Callable[[Sequence[Record], datetime], Rows]
     params: Mapping[str, str] = field(default_factory=dict)
     pages: bool = True
     may_offset: bool = False

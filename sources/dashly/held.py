@@ -127,6 +127,11 @@ class DestinationProgress:
         self._client: SqlClientBase[Any] | None = None
         self._is_there = False
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing was ever loaded: no row is there that progress does not know of."""
+        return not self._in_schema()
+
     def known(self, stream: str, parent_ids: Iterable[str]) -> Mapping[str, Progress]:
         """Returns the progress of those of `parent_ids` that have been met before. Costs one query, or none."""
         ids = self._met.among(stream, list(dict.fromkeys(parent_ids)), self._all_ids)

@@ -58,7 +58,7 @@ class Reading:
         self._reconciler = Reconciler(
             self._agenda, state.reconcile, lookup, clock, limit, reader.reconcile_share, reader.full
         )
-        self._absorber = Absorber(self._agenda, self._reconciler, state, reader.drift)
+        self._absorber = Absorber(self._agenda, self._reconciler, state, limits, reader.drift)
         reader.drift.begin(state.source.get("fields", {}))
         self._asked: dict[str, int] = {}
         self._started = 0
@@ -203,6 +203,7 @@ class Reading:
         if limits.finished:
             self._state.source.pop("run", None)
         unsettled = None if self._reader.settled else self._state.source.get("unsettled_since")
+        limits.read_again |= unsettled is not None
         began = min((at for at in (limits.began_at, unsettled) if at is not None), default=None)
         limits.began_at = self._state.source["unsettled_since"] = began
         states = {name: self._state.of(name) for name in coverage if name in self._agenda.selected}

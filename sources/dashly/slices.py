@@ -21,6 +21,8 @@ class SourceState:
     `run`: of an unfinished run, when it looked at the heads and which snapshots it took; gone when it finished.
     `reconcile`: requests `left` of the allowance for reading again, as of `at`, and how many were `used`.
     `counts_miss_some`: this account's `parts_count` leaves out parts that the API lists.
+    `all_rows_known`: the warehouse has no children but those that progress knows of, so what a first walk over a
+    parent's children shows is all that there ever was of them.
     `fields`: by kind of record, what the warehouse has met of the API's fields, see `Drift`.
     `unsettled_since`: the earliest `_synced_at` that may not have been settled in the warehouse."""
     of: Callable[[str], State]
@@ -60,6 +62,8 @@ class Slice:
     """The pages came from the journal of a run that was killed."""
     began_at: int | None = None
     """Microseconds since 1970: the earliest `_synced_at` of rows that have not been settled."""
+    read_again: bool = False
+    """Children were read whole of whom there may be rows that were not among them."""
     listed_since: dict[str, int] = field(default_factory=dict)
     """By list, microseconds since 1970: a record that was not synced since is no longer in the list."""
     missing: dict[str, int] = field(default_factory=dict)

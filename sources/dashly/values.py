@@ -44,6 +44,20 @@ def text(value: Any) -> str | None:
     return value if value.isascii() and "\x00" not in value else _POISON.sub("", value)
 
 
+def texts(values: list[Any]) -> list[str | None]:
+    """Returns `text` of each value."""
+    return values if _are_plain(values) else [None if value is None else text(value) for value in values]
+
+
+def _are_plain(values: list[Any]) -> bool:
+    """Whether all are text that every destination takes as it is."""
+    try:
+        together = "".join(values)
+    except TypeError:
+        return False
+    return together.isascii() and "\x00" not in together
+
+
 def identifier(value: Any) -> str | None:
     """Returns an id as text; None for what is no id.
 
@@ -60,6 +74,13 @@ def identifier(value: Any) -> str | None:
     return None if isinstance(value, bool) else text(value) or None
 
 
+def identifiers(values: list[Any]) -> list[str | None]:
+    """Returns `identifier` of each value."""
+    if _are_plain(values) and all(values):
+        return values
+    return [None if value is None else identifier(value) for value in values]
+
+
 def id_number(record: Mapping[str, Any]) -> int | None:
     """Returns the record's id as a number, its place in a list in order of id; None without a numeric id."""
     written = identifier(record)
@@ -71,6 +92,11 @@ def boolean(value: Any) -> bool | None:
     if value is None or isinstance(value, bool):
         return value
     return not isinstance(value, str | int | float) or str(value).strip().lower() not in ("false", "0", "")
+
+
+def booleans(values: list[Any]) -> list[bool | None]:
+    """Returns `boolean` of each value."""
+    return [value if value is True or value is False else boolean(value) for value in values]
 
 
 def integer(value: Any) -> int | None:
@@ -103,10 +129,20 @@ def microseconds(value: Any) -> int | None:
 
 def timestamp(value: Any) -> datetime | None:
     """Returns the UTC datetime of a time as the API writes it; None for what is no time."""
-    if type(value) is int and 0 <= value <= _LATEST_SECONDS:  # most are, and this is four times as fast
-        return datetime.fromtimestamp(value, UTC)
     micros = microseconds(value)
     return None if micros is None else from_microseconds(micros)
+
+
+def timestamps(values: list[Any]) -> list[datetime | None]:
+    """Returns `timestamp` of each value."""
+    return [
+        datetime.fromtimestamp(value, UTC)  # most are whole seconds, and this is four times as fast
+        if type(value) is int and 0 <= value <= _LATEST_SECONDS
+        else None
+        if value is None
+        else timestamp(value)
+        for value in values
+    ]
 
 
 def from_microseconds(micros: int) -> datetime:

@@ -25,10 +25,10 @@ DEFAULT = {"name": "Team", "avatar": "", "type": "default_admin"}
 def rows_of(kind: str, record: dict[str, Any]) -> Rows:
     """What the resource makes of one record, as loaded."""
     if kind in endpoints.LISTS:
-        return stamp(endpoints.LISTS[kind].rows(record), NOW)
+        return stamp(endpoints.LISTS[kind].rows([record]), NOW)
     if kind in endpoints.CHILDREN:
-        return stamp(endpoints.CHILDREN[kind].rows(record, "77"), NOW)
-    return stamp(endpoints.SNAPSHOTS[kind].rows(record, NOW), NOW)
+        return stamp(endpoints.CHILDREN[kind].rows([record], "77"), NOW)
+    return stamp(endpoints.SNAPSHOTS[kind].rows([record], NOW), NOW)
 
 
 def only(rows: Rows, table: str) -> dict[str, Any]:
@@ -306,9 +306,14 @@ def test_a_user_on_the_site_is_a_sample_at_its_time() -> None:
 
 def test_admins_and_event_types_are_there_once_a_page_with_what_was_said_last() -> None:
     newer = {**MAX, "name": "Maximilian"}
-    pages = [records.part_rows({"id": number, "from": who}, "1") for number, who in ((1, MAX), (2, BOT), (3, newer))]
-    merged = merge_rows([*pages, *(records.event_rows({"id": number, "type": EVENT_TYPE}, "1") for number in (4, 5))])
+    parts = [{"id": number, "from": who} for number, who in ((1, MAX), (2, BOT), (3, newer))]
+    events = records.event_rows([{"id": number, "type": EVENT_TYPE} for number in (4, 5)], "1")
+    pages = [records.part_rows(parts[:1], "1"), records.part_rows(parts[1:], "1"), events]
+    merged = merge_rows(pages)
 
+    assert [("24601", "Maximilian"), ("9", "Robo")] == [
+        chosen(row, "id", "name") for row in records.part_rows(parts, "1")["admins"]
+    ]
     assert [("24601", "Maximilian"), ("9", "Robo")] == [chosen(row, "id", "name") for row in merged["admins"]]
     assert 1 == len(merged["event_types"])
     assert ["1", "2", "3"] == [row["id"] for row in merged["parts"]]
