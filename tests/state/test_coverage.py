@@ -474,6 +474,15 @@ def test_a_head_walk_ends_below_what_is_known_by_the_look_back() -> None:
     assert (Walk(floor=901),) == Coverage(newest=900).begin(IDS_ARE_UNIQUE).walks
 
 
+def test_what_ties_with_the_newest_known_is_not_read_again_once_all_of_it_had_come() -> None:
+    """Hundreds may: a mailing makes as many conversations in a second, and each look at the head would cost pages."""
+    known, tied = Coverage(newest=900), [900] * 50
+    early, late = (known.begin(LOOK_BACK, settled).walks[0] for settled in (900, 901))
+
+    assert known.begin(LOOK_BACK, 900).advance(early, tied, "900")[1] is not None
+    assert known.begin(LOOK_BACK, 901).advance(late, tied, "900")[1] is None
+
+
 def test_a_second_head_walk_is_not_opened_before_the_first_has_begun() -> None:
     """A run that was cut off before its first page leaves nothing behind."""
     coverage = Coverage(newest=900).begin()

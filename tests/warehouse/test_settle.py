@@ -18,6 +18,8 @@ KEYS: dict[str, tuple[str, ...]] = {
     "users": ("id",),
     "user_details": ("user_id",),
     "user_props": ("user_id", "name"),
+    "parts": ("id",),
+    "sync_progress": ("stream", "parent_id"),
 }
 
 
@@ -111,6 +113,17 @@ def test_each_origin_of_a_property_buries_only_its_own(warehouse: Warehouse, loa
 
     assert settle(loader.pipeline, EVENING) == {"user_props": 1}
     assert deleted(warehouse, "user_props", "name") == {"$name": None, "$city": NOON, "План": None, "gone": EVENING}
+
+
+def test_children_are_searched_only_when_some_were_read_again(warehouse: Warehouse, loader: Loader) -> None:
+    """DuckDB would scan the whole table for what a first load cannot have lost."""
+    whole = {"stream": "parts", "parent_id": "c1", "checked_at": NOON}
+    loader.load(MORNING, parts=[{"id": "p1", "conversation_id": "c1"}])
+    loader.load(NOON, sync_progress=[whole])
+
+    assert settle(loader.pipeline, NOON, read_again=False) == {}
+    assert settle(loader.pipeline, NOON) == {"parts": 1}
+    assert deleted(warehouse, "parts", "id") == {"p1": NOON}
 
 
 def test_tables_that_do_not_exist_are_skipped(loader: Loader) -> None:
