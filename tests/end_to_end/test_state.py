@@ -15,6 +15,7 @@ from click.testing import CliRunner
 from tests.conftest import Warehouse, make_warehouse
 from tests.end_to_end.conftest import Account, assert_equal_to_truth
 
+from dashly_state.clock import VirtualClock
 from dashly_state.directory import StateDirectory
 from dashly_state.errors import RunLockHeld
 from dashly_state.lock import RunLock
@@ -241,6 +242,25 @@ def test_a_reset_reads_everything_again(account: Callable[..., Account], warehou
     assert change.requests >= cost - AGAIN
     assert [] == haunted(warehouse)
     assert_equal_to_truth(app.simulator, warehouse)
+
+
+@pytest.mark.parametrize("resource", [None, "events"])
+def test_what_vanished_before_a_reset_is_found_in_later_slices_too(
+    resource: str | None, account: Callable[..., Account], duckdb_warehouse: Warehouse
+) -> None:
+    """A first load does not look for such rows after its first slice; after a reset there may be some."""
+    app = account(**TINY)
+    app.sync(duckdb_warehouse)
+    seen = "select u.id from users as u join events as e on e.user_id = u.id order by u.last_seen_at limit 1"
+    haunt(duckdb_warehouse, "events", f"user_id = ({seen})")
+    assert ["events"] == haunted(duckdb_warehouse)
+    app.clock = VirtualClock(now(app))
+
+    reset(app.settings(duckdb_warehouse), resource)
+    record = app.sync_at(duckdb_warehouse, "8/60", share=0.0)
+
+    assert record.slices > 2
+    assert [] == haunted(duckdb_warehouse)
 
 
 @pytest.mark.soak
