@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 from dashly.agenda import Agenda
 from dashly.drift import Drift
@@ -44,7 +45,7 @@ class Absorber:
         self._outcome = outcome
         self._heard_in_flight: set[Parent] = set()
         self._last_page: dict[str, frozenset[str]] = {}
-        self._tokens: set[tuple[str, Walk, str]] = set()
+        self._tokens: set[tuple[Any, ...]] = set()
 
     def absorb(self, task: Task, answer: Fetched, now: int) -> PageRows:
         """Returns the answer's rows, and notes what is known then.
@@ -98,7 +99,8 @@ class Absorber:
         """Raises ApiChanged for a page token that this walk was given before: following it would never end."""
         if token is None or is_offset(token):
             return
-        key = (task.name, replace(task.walk, after=None, low=None, seen=0), token)
+        walk = task.walk
+        key = (task.name, walk.top, walk.floor, walk.began_at, walk.is_sweep, walk.is_shifted, token)
         if key in self._tokens:
             raise ApiChanged(
                 f"{task.name}: the page token {token} was given twice",

@@ -6,7 +6,7 @@ warehouse has met is remembered in dlt's state, in the package of the rows that 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from dashly.errors import SchemaChanged
@@ -46,7 +46,7 @@ class Drift:
             self._always_before = {kind: frozenset(fields) for kind, fields in state.get("always", {}).items()}
             self._met = frozenset(self._always_before if state.get("is_whole") else ())
 
-    def see(self, kind: str, records: Iterable[Mapping[str, Any]], untaken: Iterable[tuple[str, str, str]]) -> None:
+    def see(self, kind: str, records: Sequence[Mapping[str, Any]], untaken: Iterable[tuple[str, str, str]]) -> None:
         """Notes the fields of a page.
 
         Args:
@@ -65,14 +65,10 @@ class Drift:
             )
         self._untaken.update(new)
         self._new.update(new if kind in self._met else ())
-        last: Mapping[str, Any] = {}
-        for record in records:
-            self._records[kind] = self._records.get(kind, 0) + 1
-            if record.keys() == last.keys():
-                continue
-            last = record
-            self._ever.setdefault(kind, set()).update(record)
-            self._always[kind] = self._always.get(kind, record.keys()) & record.keys()
+        self._records[kind] = self._records.get(kind, 0) + len(records)
+        for fields in set(map(tuple, records)):  # nearly all records have the same
+            self._ever.setdefault(kind, set()).update(fields)
+            self._always[kind] = self._always.get(kind, set(fields)).intersection(fields)
 
     def remember(self, state: State, *, is_whole: bool) -> None:
         """Writes down what the warehouse will have met when this slice is loaded.

@@ -337,7 +337,7 @@ def _property_rows(owners: Sequence[Row], key: str, props: Sequence[Record], ori
 
 def _each_once(table: str, records: Iterable[Any]) -> list[Row]:
     """Rows of the records that have an id, each once, with what was said last."""
-    named = {identifier(record): record for record in records if isinstance(record, dict)}
+    named = {identifier(record.get("id")): record for record in records if isinstance(record, dict)}
     named.pop(None, None)
     return SHAPES[table].rows(list(named.values()))
 

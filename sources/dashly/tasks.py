@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from urllib.parse import quote, urlencode
 
 from dashly.endpoints import CHILDREN, LISTS, SNAPSHOTS
@@ -58,7 +59,13 @@ class Task:
     def request_text(self, app_id: str) -> str:
         """Returns the request in one line, the same for the same request."""
         path, params = self.request(app_id)
-        return f"{path}?{urlencode(sorted(params.items()))}"
+        return f"{path}?{_in_one_line(tuple(sorted(params.items())))}"
+
+
+@lru_cache(maxsize=256)
+def _in_one_line(params: tuple[tuple[str, str], ...]) -> str:
+    """The first pages of everybody's children are asked for in the same way."""
+    return urlencode(params)
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,12 +65,15 @@ def identifier(value: Any) -> str | None:
         >>> identifier(1448121617782670208), identifier("12"), identifier({"id": 7}), identifier(None)
         ('1448121617782670208', '12', '7', None)
     """
-    if type(value) is str:  # what the API sends, as it is asked for ids as text
+    kind = type(value)
+    if kind is int:
+        return str(value)
+    if kind is str:  # what the API sends, as it is asked for ids as text
         return text(value) or None
     while isinstance(value, dict):
         value = value.get("id")
-    if type(value) is int:
-        return str(value)
+    if kind is dict:
+        return identifier(value)
     return None if isinstance(value, bool) else text(value) or None
 
 
@@ -83,7 +86,9 @@ def identifiers(values: list[Any]) -> list[str | None]:
 
 def id_number(record: Mapping[str, Any]) -> int | None:
     """Returns the record's id as a number, its place in a list in order of id; None without a numeric id."""
-    written = identifier(record)
+    written = record.get("id")
+    if type(written) is not str:
+        written = identifier(record)
     return int(written) if written and written.isdecimal() and len(written) <= _LONGEST_NUMBER else None
 
 

@@ -16,7 +16,7 @@ lists in order of id.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 IDS_ARE_UNIQUE = -1
@@ -57,18 +57,21 @@ class Walk:
     def advance(self, positions: Sequence[int], next_token: str | None, now: int) -> Walk:
         """Returns the walk after one more page."""
         lows = [*positions, *([] if self.low is None else [self.low])]
-        return replace(
-            self,
+        return Walk(
             top=self.top if self.top is not None else max(positions, default=None),
             after=next_token,
+            floor=self.floor,
             low=min(lows, default=None),
             began_at=now if self.began_at is None else self.began_at,
             seen=self.seen + len(positions),
+            is_sweep=self.is_sweep,
+            is_shifted=self.is_shifted,
         )
 
     def to_state(self) -> dict[str, Any]:
         """Returns it as JSON values, without those that are empty."""
-        return {key: value for key, value in asdict(self).items() if value is not None and value is not False}
+        values = {name: getattr(self, name) for name in self.__slots__}
+        return {name: value for name, value in values.items() if value is not None and value is not False}
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +162,8 @@ class Coverage:
         top = None if walk.is_sweep and not closed else read.top  # a sweep may still have new records to read
         newest = max((seen for seen in (self.newest, top) if seen is not None), default=None)
         going_on = None if closed else read
-        after = replace(self, newest=newest, walks=self._with(walk, going_on))
+        walks = self._with(walk, going_on)
+        after = Coverage(newest, walks, self.read_whole_at, self.read_twice_at, self.shift_next)
         return after if next_token is not None else after._read_whole(read, walk), going_on
 
     def _read_whole(self, read: Walk, before_its_end: Walk) -> Coverage:

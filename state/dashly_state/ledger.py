@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
+from math import inf
 from pathlib import Path
 from typing import TypeVar
 
@@ -44,7 +45,13 @@ CREATE TABLE spells (
 EVERY_KEY = "*"
 CLOSED, STRICT = "closed", "strict"
 _DAY = 86_400.0
+_FORGET_EVERY = 0.1
+"""Of the time that ended requests are kept: so often those that are older are deleted."""
 _CLOCK_TOLERANCE = 1.0  # an end that lies further ahead than this is of another boot's clock
+
+
+_Row = tuple[int, float, float | None, str]
+"""Id, start, end and process of a request."""
 
 
 @dataclass(frozen=True)
@@ -122,6 +129,7 @@ class RequestLedger:
         self._me = processes.current()
         self._pid = os.getpid()
         self._lock = threading.Lock()
+        self._forgot_at = -inf
         self._connection: sqlite3.Connection | None = None
         self._identity = (0, 0)
 
@@ -210,10 +218,11 @@ class RequestLedger:
         A request that was in flight ended with the machine, or with a machine that shares the file and will say so:
         it counts as ended now. A wall clock that went back makes everything younger, which is the safe side.
         """
-        boot: str = connection.execute("SELECT boot FROM timebase").fetchone()[0]
-        newest: float | None = connection.execute(
-            "SELECT max(ended) FROM requests WHERE key = ?", (self._key,)
-        ).fetchone()[0]
+        boot: str
+        newest: float | None
+        boot, newest = connection.execute(
+            "SELECT boot, (SELECT max(ended) FROM requests WHERE key = ?) FROM timebase", (self._key,)
+        ).fetchone()
         ahead = newest is not None and newest > now + _CLOCK_TOLERANCE
         if boot == self._processes.boot_id and not ahead:
             return
@@ -227,18 +236,28 @@ class RequestLedger:
     # ---- inside a transaction
 
     def survey(self, connection: sqlite3.Connection, now: float) -> Survey:
-        """Return what may count now, after forgetting what is old and burying what is dead."""
-        connection.execute("DELETE FROM requests WHERE key = ? AND ended <= ?", (self._key, now - self._keep))
-        self._bury_dead(connection, now)
-        rows: list[tuple[float, float | None, str]] = connection.execute(
-            "SELECT started, ended, process FROM requests WHERE key = ? AND (ended IS NULL OR ended > ?)",
+        """Return what may count now, after burying what is dead and, now and then, forgetting what is old."""
+        self._forget_old(connection, now)
+        rows: list[_Row] = connection.execute(
+            "SELECT id, started, ended, process FROM requests WHERE key = ? AND (ended IS NULL OR ended > ?)",
             (self._key, now - self._window),
         ).fetchall()
-        return Survey(
-            requests=[Recorded(started, ended, process == self._me) for started, ended, process in rows],
-            closed_seconds=self._seconds_left(connection, now, CLOSED),
-            strict_seconds=self._seconds_left(connection, now, STRICT),
+        rows = self._bury_dead(connection, rows, now)
+        spells: dict[str, float] = dict(
+            connection.execute(
+                "SELECT what, max(until) FROM spells WHERE key IN (?, ?) GROUP BY what", (self._key, EVERY_KEY)
+            ).fetchall()
         )
+        return Survey(
+            requests=[Recorded(started, ended, process == self._me) for _, started, ended, process in rows],
+            closed_seconds=max(spells.get(CLOSED, now) - now, 0.0),
+            strict_seconds=max(spells.get(STRICT, now) - now, 0.0),
+        )
+
+    def _forget_old(self, connection: sqlite3.Connection, now: float) -> None:
+        if not 0 <= now - self._forgot_at < self._keep * _FORGET_EVERY:
+            self._forgot_at = now
+            connection.execute("DELETE FROM requests WHERE key = ? AND ended <= ?", (self._key, now - self._keep))
 
     def start(self, connection: sqlite3.Connection, now: float) -> int:
         """Write that a request starts, and return its id."""
@@ -249,32 +268,30 @@ class RequestLedger:
         )
         return request_id
 
-    def _bury_dead(self, connection: sqlite3.Connection, now: float) -> None:
-        """Write an end for the requests in flight that will never end by themselves.
+    def _bury_dead(self, connection: sqlite3.Connection, rows: list[_Row], now: float) -> list[_Row]:
+        """Write an end for the requests in flight that will never end by themselves, and return the rows with it.
 
         These are of a dead process, or older than any request may get. Nobody knows how long such a request was on its
         way: until now, for all that is known. So it starts and ends now: once, since an ended request is not looked at
         again.
         """
-        rows: list[tuple[int, str, float]] = connection.execute(
-            "SELECT id, process, started FROM requests WHERE key = ? AND ended IS NULL", (self._key,)
-        ).fetchall()
-        lives = {process: self._lives(process) for process in {row[1] for row in rows}}
-        for request_id, process, started in rows:
-            if not lives[process] or now - started > self._max_flight:
-                connection.execute(
-                    "UPDATE requests SET started = :now, ended = :now, wall = :wall WHERE id = :id",
-                    {"now": now, "wall": self._clock.now(), "id": request_id},
-                )
+        lives = {process: self._lives(process) for _, _, ended, process in rows if ended is None}
+        buried = {
+            request_id
+            for request_id, started, ended, process in rows
+            if ended is None and (not lives[process] or now - started > self._max_flight)
+        }
+        if not buried:
+            return rows
+        times = {"now": now, "wall": self._clock.now()}
+        connection.executemany(
+            "UPDATE requests SET started = :now, ended = :now, wall = :wall WHERE id = :id",
+            [{**times, "id": request_id} for request_id in buried],
+        )
+        return [(row[0], now, now, row[3]) if row[0] in buried else row for row in rows]
 
     def _lives(self, process: str) -> bool:
         return process == self._me or self._processes.is_alive(process)
-
-    def _seconds_left(self, connection: sqlite3.Connection, now: float, what: str) -> float:
-        until: float | None = connection.execute(
-            "SELECT max(until) FROM spells WHERE key IN (?, ?) AND what = ?", (self._key, EVERY_KEY, what)
-        ).fetchone()[0]
-        return 0.0 if until is None else max(until - now, 0.0)
 
     def _write_spell(self, connection: sqlite3.Connection, now: float, key: str, what: str, seconds: float) -> None:
         connection.execute(

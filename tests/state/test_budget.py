@@ -749,7 +749,7 @@ def test_the_file_does_not_grow(open_budget: Opener, clock: VirtualClock, path: 
     with closing(sqlite3.connect(path)) as connection:
         rows = connection.execute("SELECT count(*) FROM requests").fetchone()[0]
 
-    assert rows <= 61
+    assert rows <= 61 + 30  # those of a tenth of the minute before may still lie there
     assert sum(file.stat().st_size for file in path.parent.iterdir()) < 2_000_000
 
 
