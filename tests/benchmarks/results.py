@@ -15,6 +15,7 @@ import os
 import platform
 import socket
 import subprocess
+import time
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -77,14 +78,23 @@ def read(name: str, folder: Path = FOLDER) -> dict[str, Any]:
 
 
 def machine() -> dict[str, Any]:
-    """Returns what a reader needs to place the figures: cores, memory, processor, system, Python."""
+    """Returns what a reader needs to place the figures: cores, memory, processor and its speed, system, Python."""
     return {
         "cores": os.cpu_count(),
         "cpu": cpu_model(),
         "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30),
+        "loop_seconds": loop_seconds(),
         "os": f"{platform.system()} {platform.release()}, {platform.machine()}",
         "python": platform.python_version(),
     }
+
+
+def loop_seconds() -> float:
+    """Returns the CPU seconds that Python takes for five million additions: a machine shared with others varies."""
+    began, total = time.process_time(), 0
+    for number in range(5_000_000):
+        total += number
+    return round(time.process_time() - began, 2)
 
 
 def cpu_model(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
