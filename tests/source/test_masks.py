@@ -252,11 +252,14 @@ def exactly(value: Any) -> Any:
         return {key: exactly(one) for key, one in value.items()}
     if isinstance(value, list):
         return list(map(exactly, value))
-    return ("number", value.text) if isinstance(value, ExactFloat) else value
+    if isinstance(value, float):  # only one of the two bodies may have what orjson is not asked to read
+        return ("number", value.text if isinstance(value, ExactFloat) else repr(value))
+    return value
 
 
 @settings(deadline=None, max_examples=60)
 @given(st.dictionaries(TEXTS, JSON, max_size=3), WITH_PERSONAL, st.sampled_from(ABOUT_USERS))
+@example({"": 0.0}, {"body": [[-1000000000000000000]]}, "conversations")
 @example({"next_after": 1.5}, {"user": {"props": {"$email": SECRET + "\ud83d"}}}, "conversations")
 def test_whatever_is_in_an_answer_nothing_masked_is_left(meta: dict[str, Any], data: Any, resource: str) -> None:
     """And its `meta`, where the page token is, is as it was."""
