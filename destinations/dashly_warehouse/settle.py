@@ -114,7 +114,7 @@ def settle(
         since: The beginning of that slice, with a time zone.
         listed_since: By table, a moment since which every row that still exists was synced: a list was read whole.
         read_again: Whether children were read whole of whom there may be rows that were not among them. DuckDB looks
-            for these in the whole table, 0.05 s for each million rows.
+            for these in the whole table.
 
     Returns:
         How many rows were marked, for each table that exists. Empty for a database other than DuckDB and Postgres.

@@ -97,7 +97,6 @@ def rewind(settings: Settings, resource: str, to: int, *, dry_run: bool = False)
         if change.is_change and resource in LISTS:
             _change_source(pipeline, lambda source: _rewind_list(source, resource, to))
         elif change.is_change:
-            _change_source(pipeline, _doubt_rows)
             _read_children_again(pipeline, resource, "parent_updated_at >= %s", [from_microseconds(to)])
     return change
 
@@ -129,7 +128,6 @@ def reset(settings: Settings, resource: str | None, *, dry_run: bool = False) ->
             # After dlt's state: a parent that nothing is known of is only met again when its list is read anew.
             _execute(pipeline, "delete from {table} where stream is not null")
         elif resource in CHILDREN:
-            _change_source(pipeline, _doubt_rows)
             _read_children_again(pipeline, resource, "parent_updated_at is not null")
     return change
 
@@ -297,6 +295,7 @@ def _change_source(pipeline: dlt.Pipeline, change: Callable[[MutableMapping[str,
 
 def _read_children_again(pipeline: dlt.Pipeline, stream: str, where: str, params: list[Any] | None = None) -> None:
     """Opens a walk over all children of each of the parents; what is held of them is counted anew."""
+    _change_source(pipeline, _doubt_rows)
     walks = json_text([Walk().to_state()])
     sql = (
         "update {table} set newest_id = null, rows_held = 0, walks = %s, "  # noqa: S608

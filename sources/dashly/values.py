@@ -65,15 +65,12 @@ def identifier(value: Any) -> str | None:
         >>> identifier(1448121617782670208), identifier("12"), identifier({"id": 7}), identifier(None)
         ('1448121617782670208', '12', '7', None)
     """
-    kind = type(value)
-    if kind is int:
-        return str(value)
-    if kind is str:  # what the API sends, as it is asked for ids as text
+    if type(value) is str:  # what the API sends, as it is asked for ids as text
         return text(value) or None
     while isinstance(value, dict):
         value = value.get("id")
-    if kind is dict:
-        return identifier(value)
+    if type(value) is int:
+        return str(value)
     return None if isinstance(value, bool) else text(value) or None
 
 
@@ -143,8 +140,6 @@ def timestamps(values: list[Any]) -> list[datetime | None]:
     return [
         datetime.fromtimestamp(value, UTC)  # most are whole seconds, and this is four times as fast
         if type(value) is int and 0 <= value <= _LATEST_SECONDS
-        else None
-        if value is None
         else timestamp(value)
         for value in values
     ]

@@ -70,8 +70,8 @@ class Walk:
 
     def to_state(self) -> dict[str, Any]:
         """Returns it as JSON values, without those that are empty."""
-        values = {name: getattr(self, name) for name in self.__slots__}
-        return {name: value for name, value in values.items() if value is not None and value is not False}
+        values = ((name, getattr(self, name)) for name in self.__slots__)
+        return {name: value for name, value in values if value is not None and value is not False}
 
 
 @dataclass(frozen=True, slots=True)

@@ -191,6 +191,15 @@ def folder_of(place: Path | None) -> Iterator[Path]:
         yield place
 
 
+def show_whole(file: Path, ids: Path, counting: BaseProcess) -> bool:
+    """Waits until the simulator's rows are counted, says whether the warehouse has each once, and returns that."""
+    if not ids.exists():
+        counting.join()
+    same = held(file) == {table: tuple(of_table) for table, of_table in json.loads(ids.read_text()).items()}
+    say(f"every id of {', '.join(TABLES)} is there, once" if same else "IDS ARE MISSING OR TWICE")
+    return same
+
+
 def main() -> None:
     """Carries the load out and prints what was seen."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -230,15 +239,6 @@ def main() -> None:
         counting.terminate()
     served.join()
     sys.exit(not same)
-
-
-def show_whole(file: Path, ids: Path, counting: BaseProcess) -> bool:
-    """Waits until the simulator's rows are counted, says whether the warehouse has each once, and returns that."""
-    if not ids.exists():
-        counting.join()
-    same = held(file) == {table: tuple(of_table) for table, of_table in json.loads(ids.read_text()).items()}
-    say(f"every id of {', '.join(TABLES)} is there, once" if same else "IDS ARE MISSING OR TWICE")
-    return same
 
 
 if __name__ == "__main__":
