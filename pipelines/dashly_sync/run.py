@@ -2,8 +2,8 @@
 
 dlt commits rows and state together when a load package is done, and throws a failed extraction away whole. So a run is
 a loop of short ones, and the load happens while the request budget refills. The first slice takes a minute; while there
-is more to read than fits, each takes twice as long as the one before, up to twenty minutes: a load has a price of its
-own, whatever it holds.
+is more to read than fits, each takes four times as long as the one before, up to twenty minutes: a load has a price of
+its own, whatever it holds.
 """
 
 from __future__ import annotations
@@ -53,6 +53,7 @@ from dashly_warehouse.specs import DestinationSpec, parse_destination
 from dashly_warehouse.views import ensure_views
 
 SLICE_SECONDS = 60.0
+GROWTH = 4
 MOST_TIMES_LONGER = 20
 """A slice takes twenty minutes at most, so what is new waits no longer for its commit."""
 PRUNE_EVERY_SLICES = 25
@@ -207,7 +208,7 @@ class Run:
                 raise limits.error
             if self.record.outcome != RUNNING:
                 break
-            times_longer = min(2 * times_longer, MOST_TIMES_LONGER)
+            times_longer = min(GROWTH * times_longer, MOST_TIMES_LONGER)
 
     def _next_slice(self, client: DashlyClient, times_longer: int) -> Slice:
         left = math.inf if self._ends_at is None else max(0.0, self._ends_at - self._clock.monotonic())

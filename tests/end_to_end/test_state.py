@@ -257,7 +257,7 @@ def test_what_vanished_before_a_reset_is_found_in_later_slices_too(
     app.clock = VirtualClock(now(app))
 
     reset(app.settings(duckdb_warehouse), resource)
-    record = app.sync_at(duckdb_warehouse, "8/60", share=0.0)
+    record = app.sync_at(duckdb_warehouse, "3/60", share=0.0)
 
     assert record.slices > 2
     assert [] == haunted(duckdb_warehouse)
