@@ -32,7 +32,7 @@ wheel: $(VENV)/.dev
 soak: $(VENV)/.dev
 	$(BIN)/pytest -m soak
 
-# What everything costs on this machine: half an hour where two cores have nothing else to do. Each stores its figures in
+# What everything costs on this machine, while its cores have nothing else to do. Each stores its figures in
 # tests/benchmarks/results. `make bench-memory` is one of them, `make bench BENCH=--quick` a small one of each that stores nothing.
 BENCH ?=
 BENCHES := simulator startup requests million active_users memory merge storage throughput
