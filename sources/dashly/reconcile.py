@@ -24,8 +24,8 @@ ONE_LIST_SWEEP_IN = 4
 """One in so many requests goes to a sweep of a list while one is due."""
 RECHECK_AFTER_SECONDS = 3_600.0
 """Children that were read whole more recently are not read again."""
-SHOWN_BY_LISTS = frozenset({"parts"})
-"""Children of which a list row shows the only one whole."""
+SHOWN_BY = {"parts": "conversations"}
+"""Children of which a row of their list shows the only one whole."""
 LONGEST_GRANT_SECONDS = 86_400.0
 """The allowance grows no further: a run after a month's pause would otherwise go on for three days."""
 
@@ -59,8 +59,8 @@ class Reconciler:
         before = int((clock.now() - RECHECK_AFTER_SECONDS) * MICRO) if full is None else full
         self._longest_unchecked = partial(lookup.longest_unchecked, agenda.streams, before)
         self._unchecked: Iterator[Progress] = self._longest_unchecked()
-        self._left_to_lists = False
-        """Whether parents were left out, as the sweep of their list may show all of their children."""
+        self._left_to_sweep: set[str] = set()
+        """Children of whom some were left out, as the sweep of their list may show all that a parent has."""
 
     @property
     def allowed(self) -> bool:
@@ -73,7 +73,7 @@ class Reconciler:
             return self._begun.pop()
         lists_first = self._allowance["used"] % ONE_LIST_SWEEP_IN == 0
         task = self._next_list() if lists_first else None
-        return task or self._next_parent() or self._next_list() or self._next_unshown()
+        return task or self._next_parent() or self._next_list()
 
     def began(self) -> None:
         """A request of a sweep is under way: it is paid from the allowance."""
@@ -115,28 +115,25 @@ class Reconciler:
         return self._clock.now() - (coverage.read_whole_at or 0) / MICRO >= LIST_SWEEP_EVERY_SECONDS
 
     def _next_parent(self) -> Task | None:
-        lists_go_on = self._lists_go_on()
+        to_be_shown = {stream for stream, name in SHOWN_BY.items() if self._is_swept(name)}
+        if self._left_to_sweep - to_be_shown:  # the sweep is over, and may not have shown them after all
+            self._left_to_sweep, self._unchecked = set(), self._longest_unchecked()
         for progress in self._unchecked:
-            if lists_go_on and progress.held == 1 and progress.stream in SHOWN_BY_LISTS:
-                self._left_to_lists = True
+            if progress.held == 1 and progress.stream in to_be_shown:
+                self._left_to_sweep.add(progress.stream)
                 continue
             known = self._agenda.progress(progress)
-            unchanged = known.checked_at == progress.checked_at and not known.pending
+            is_asked = self._agenda.is_in_flight((progress.stream, progress.parent_id))
+            unchanged = known.checked_at == progress.checked_at and not known.pending and not is_asked
             task = self._sweep_of(known.begin_sweep()) if unchanged else None
             if task is not None:
                 return task
         return None
 
-    def _next_unshown(self) -> Task | None:
-        """Takes what was left to the sweeps of the lists, and what they did not show after all."""
-        if not self._left_to_lists or self._lists_go_on():
-            return None
-        self._left_to_lists, self._unchecked = False, self._longest_unchecked()
-        return self._next_parent()
-
-    def _lists_go_on(self) -> bool:
-        """Whether a sweep of a list is open or due."""
-        return any(coverage.sweep or self._is_due(coverage) for coverage in self._agenda.coverage.values())
+    def _is_swept(self, name: str) -> bool:
+        """Whether a sweep of the list is open or due."""
+        coverage = self._agenda.coverage.get(name)
+        return coverage is not None and (coverage.sweep is not None or self._is_due(coverage))
 
     def _sweep_of(self, progress: Progress) -> Task | None:
         walk = progress.coverage.sweep

@@ -134,9 +134,10 @@ def test_rewound_children_are_read_again_whole(account: Callable[..., Account], 
 
 def haunt(warehouse: Warehouse, table: str, where: str) -> None:
     """Puts a row there that the API does not have."""
-    names = [name for name, *_ in warehouse.sql(COLUMNS.format(warehouse.dataset, table)) if name != "id"]
-    others = ", ".join(names)
-    warehouse.sql(f"insert into {table} (id, {others}) select 'ghost', {others} from {table} where {where} limit 1")
+    names = [name for name, *_ in warehouse.sql(COLUMNS.format(warehouse.dataset, table))]
+    values = ["'ghost'" if name in ("id", "_dlt_id") else name for name in names]
+    into, row = ", ".join(names), ", ".join(values)
+    warehouse.sql(f"insert into {table} ({into}) select {row} from {table} where {where} limit 1")
 
 
 def haunted(warehouse: Warehouse) -> list[str]:

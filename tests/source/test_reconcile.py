@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 from dashly.agenda import Agenda
 from dashly.reconcile import Reconciler
@@ -50,3 +51,53 @@ def test_a_list_whose_sweep_takes_more_than_a_day_leaves_the_other_its_turn() ->
         agenda.set_coverage(task.resource, coverage)
 
     assert ["users", "users", "conversations", "conversations"] * 2 == seen
+
+
+class ThreeHeld(NothingHeld):
+    """A destination that knows a conversation with one part, and two users, all checked long ago, in this order."""
+
+    def longest_unchecked(self, _streams: Iterable[str], _before: int) -> Iterator[Progress]:
+        long_ago = Coverage(9, read_whole_at=1)
+        of = (("parts", "single"), ("events", "first"), ("events", "second"))
+        return iter([Progress(stream, parent, coverage=long_ago, held=1, known=True) for stream, parent in of])
+
+
+def three_held(clock: VirtualClock, **read_whole_at: float) -> tuple[Agenda, Reconciler]:
+    """What chooses among them, the lists having been read whole at these unix seconds."""
+    lists: dict[str, dict[str, Any]] = {"users": {}, "conversations": {}}
+    state = SourceState({}, lambda name: lists[name])
+    outcome = Slice(missing={"events": 0, "parts": 0})
+    agenda = Agenda(frozenset({*lists, "events", "parts"}), state, ThreeHeld(), outcome, None, ())
+    for name, at in read_whole_at.items():
+        agenda.set_coverage(name, Coverage(9, read_whole_at=int(at * MICRO)))
+    state.reconcile.update(left=100.0, at=clock.now(), used=1)
+    return agenda, Reconciler(agenda, state.reconcile, ThreeHeld(), clock, RateLimit(60, 60), 1.0, None)
+
+
+def test_only_the_sweep_of_its_list_may_show_a_single_part() -> None:
+    """The conversations were just read by a look at their head, so that no sweep will come: it is asked for."""
+    clock = VirtualClock(10 * DAY)
+
+    agenda, reconciler = three_held(clock, users=0.0, conversations=clock.now())
+
+    assert "single" == next_parent(agenda, reconciler)
+
+
+def test_what_the_sweep_did_not_show_comes_first_when_it_is_over() -> None:
+    """With an allowance that never suffices for all, it would not be reached behind the others."""
+    clock = VirtualClock(10 * DAY)
+    agenda, reconciler = three_held(clock, users=0.0, conversations=0.0)
+
+    before = next_parent(agenda, reconciler)
+    agenda.set_coverage("conversations", Coverage(9, read_whole_at=int(clock.now() * MICRO)))
+    after = [next_parent(agenda, reconciler) for _ in range(2)]
+
+    assert ("first", ["single", "second"]) == (before, after)
+
+
+def next_parent(agenda: Agenda, reconciler: Reconciler) -> str | None:
+    """Whose children are asked for next; the request is then under way."""
+    task = reconciler.next_task()
+    assert task is not None
+    agenda.began(task)
+    return None if task.parent is None else task.parent[1]
