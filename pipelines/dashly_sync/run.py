@@ -3,7 +3,7 @@
 dlt commits rows and state together when a load package is done, and throws a failed extraction away whole. So a run is
 a loop of short ones, and the load happens while the request budget refills. The first slice takes a minute; while there
 is more to read than fits, each takes four times as long as the one before, up to twenty minutes: a load has a price of
-its own, whatever it holds.
+its own, whatever it holds. But its memory grows with its rows, so a slice has an end there too.
 """
 
 from __future__ import annotations
@@ -56,6 +56,8 @@ SLICE_SECONDS = 60.0
 GROWTH = 4
 MOST_TIMES_LONGER = 20
 """A slice takes twenty minutes at most, so what is new waits no longer for its commit."""
+MOST_ROWS = 80_000
+"""Nor does it hold more rows: events bring 60,000 in twenty minutes, lists with what hangs on them 80,000 in three."""
 PRUNE_EVERY_SLICES = 25
 FILE_PATIENCE_SECONDS = 600.0
 """A reader of the DuckDB file is waited for so long; then the run fails, says who it is, and the next one goes on."""
@@ -72,6 +74,7 @@ class RunLimits:
         max_seconds: From start to last commit.
         since: Nothing older is read, microseconds since 1970.
         full: Everything is read again once, whatever the share for reconciling.
+        slice_rows: A slice is loaded once it has so many rows.
     """
 
     resources: tuple[str, ...]
@@ -79,6 +82,7 @@ class RunLimits:
     max_seconds: float | None = None
     since: int | None = None
     full: bool = False
+    slice_rows: int = MOST_ROWS
 
 
 Watch = Callable[[RunRecord, Slice | None], None]
@@ -173,7 +177,7 @@ class Run:
         remove_leftovers(pipeline)
         with self._hold:
             found = (
-                load_pending(pipeline),
+                load_pending(pipeline, self._hold),
                 take_up_state(pipeline, spec.display),
                 masks_notice(pipeline, self._masks, full=self._limits.full),
             )
@@ -215,6 +219,7 @@ class Run:
         return Slice(
             max_requests=self._settings.rate_limit.requests * times_longer,
             max_seconds=min(SLICE_SECONDS * times_longer, left),
+            max_rows=self._limits.slice_rows,
             keep_error=True,
             on_page=lambda limits: self._watch(self.record, limits),
             closing_rows=lambda limits: {TABLE: [self._close_slice(client, limits).to_row()]},

@@ -149,9 +149,10 @@ class Reading:
     def _at_limit(self) -> bool:
         """Whether no further request may start in this slice."""
         out_of_requests = self._limits.max_requests is not None and self._started >= self._limits.max_requests
+        enough_rows = self._limits.max_rows is not None and sum(self._limits.rows.values()) >= self._limits.max_rows
         out_of_time = self._ends_at is not None and self._client.clock.monotonic() >= self._ends_at
         stopped = self._client.stop.is_set() or self._client.allowance.spent
-        return self._error is not None or out_of_requests or out_of_time or stopped
+        return self._error is not None or out_of_requests or enough_rows or out_of_time or stopped
 
     def _outcome(self, task: Task, future: Future[Fetched]) -> Fetched | None:
         """Returns the answer; None when the request failed and nothing is to be taken up."""

@@ -10,9 +10,16 @@ import pytest
 from tests.conftest import MOSTLY_POSTGRES, Warehouse
 from tests.end_to_end.conftest import Account, assert_equal_to_truth
 
+from dashly import Slice
+from dashly.endpoints import DEFAULT_RESOURCES
 from dashly_simulator import Faults
 from dashly_state.clock import VirtualClock
-from dashly_sync.run import with_parents
+from dashly_sync.run import Run, RunLimits, with_parents
+from dashly_sync.run_log import RunRecord
+from dashly_sync.signals import StopSignal
+
+LARGEST_PAGE = 1_000
+"""More rows than any page has here: 50 users with their properties and tags."""
 
 
 @MOSTLY_POSTGRES
@@ -30,6 +37,26 @@ def test_runs_of_thirty_requests_end_like_one_run(account: Callable[..., Account
     assert {30} == set(costs[:-1])
     assert floor == sum(costs)
     assert_equal_to_truth(app.simulator, warehouse)
+
+
+def test_slices_of_so_many_rows_end_like_one(account: Callable[..., Account], duckdb_warehouse: Warehouse) -> None:
+    """Once a slice has its rows no further request begins before they are loaded, and no page is paid for again."""
+    app = account(conversations=10)
+    floor = app.simulator.floor_requests()
+    slices: dict[int, Slice] = {}
+
+    def watch(_: RunRecord, limits: Slice | None) -> None:
+        if limits is not None:
+            slices[id(limits)] = limits
+
+    limits = RunLimits(DEFAULT_RESOURCES, slice_rows=500)
+    Run(app.settings(duckdb_warehouse), limits, StopSignal(), watch).carry_out()
+
+    rows = [sum(each.rows.values()) for each in slices.values()]
+    assert len(rows) > 3
+    assert all(500 <= each < 500 + LARGEST_PAGE for each in rows[:-1])
+    assert floor == app.cost()
+    assert_equal_to_truth(app.simulator, duckdb_warehouse)
 
 
 @pytest.mark.parametrize(
