@@ -44,8 +44,10 @@ def dlt_destination(spec: DestinationSpec, dataset: str | None = None) -> "Desti
     if dataset is not None:
         check_name_clash(spec, dataset)
     if spec.kind == "duckdb":
+        from dashly_warehouse.duckdb_destination import RoomyDuckDb
+
         # one job after the other: side by side they wait for each other in DuckDB, and hold more memory
-        return dlt.destinations.duckdb(credentials=str(spec.path), loader_parallelism_strategy="sequential")
+        return RoomyDuckDb(credentials=str(spec.path), loader_parallelism_strategy="sequential")
     if spec.kind == "postgres":
         return dlt.destinations.postgres(credentials=str(spec.uri))
     return _named_destination(str(spec.name))

@@ -18,11 +18,12 @@ from dashly_warehouse.specs import DestinationSpec
 
 logger = logging.getLogger(__name__)
 
-MEMORY_LIMIT = "128MB"
+MEMORY_LIMITS = ("32MB", "128MB")
 """Of everything that DuckDB keeps of the file meanwhile; by itself it takes what it reads, up to 80 % of the machine.
 
-It deletes 60,000 rows that lie scattered over 10 million with it, and marks all 10 million; over 60 million the first
-of these wants more than 192 MB. So what fails for want of memory is tried again without a limit, see `with_memory`.
+What fails for want of memory is tried again with the next limit, and at last without one, see `with_memory`. To delete
+60,000 rows that lie scattered over a million takes less than 24 MB, over 10 million more than 96, over 60 million more
+than 192.
 """
 
 
@@ -34,7 +35,7 @@ class Hold:
         wait_seconds: How long to wait for a file that another process has open.
         sleep: How to wait.
         waiting: Entered while the file is opened, which may take that long.
-        memory_limit: What DuckDB may keep in memory.
+        memory_limits: What DuckDB may keep in memory, at first and when that does not suffice.
 
     Example:
         >>> from dashly_warehouse.specs import parse_destination
@@ -49,10 +50,10 @@ class Hold:
         wait_seconds: float = WAIT_SECONDS,
         sleep: Sleep = time.sleep,
         waiting: Callable[[], AbstractContextManager[Any]] = nullcontext,
-        memory_limit: str = MEMORY_LIMIT,
+        memory_limits: tuple[str, ...] = MEMORY_LIMITS,
     ) -> None:
         self.wait_seconds = wait_seconds
-        self._memory_limit: str | None = memory_limit
+        self._memory_limits = memory_limits
         self._spec, self._sleep, self._waiting = spec, sleep, waiting
         self._connection: Any = None
         self._depth = 0
@@ -71,12 +72,11 @@ class Hold:
         if self._spec.kind == "duckdb" and self._connection is None:
             with self._waiting():
                 self._connection = open_duckdb(self._spec, False, self.wait_seconds, self._sleep)
-            if self._memory_limit is not None:
-                self._connection.execute(f"set memory_limit = '{self._memory_limit}'; set threads = 1")
+            self._limit_memory()
         self._depth += 1
 
     def with_memory(self, work: Callable[[], Any], again: Callable[[], Any]) -> None:
-        """Does the work; when DuckDB's memory did not suffice for it, lifts the limit for good and tries `again`."""
+        """Does the work; as often as DuckDB's memory does not suffice for it, raises its limit and tries `again`."""
         import duckdb
 
         try:
@@ -84,18 +84,25 @@ class Hold:
             return
         except Exception as error:
             wants_memory = any(isinstance(one, duckdb.OutOfMemoryException) for one in causes(error))
-            if self._memory_limit is None or not wants_memory:
+            if not self._memory_limits or not wants_memory:
                 raise
-        logger.info("DuckDB wants more memory than %s: it may have it", self._memory_limit)
-        self._memory_limit = None
-        if self._connection is not None:
+        logger.info("DuckDB wants more memory than %s: it may have it", self._memory_limits[0])
+        self._memory_limits = self._memory_limits[1:]
+        self._limit_memory()
+        self.with_memory(again, again)
+
+    def _limit_memory(self) -> None:
+        """Tells DuckDB how much it may keep of a file that is open; without a limit, whatever it wants by itself."""
+        if self._connection is not None and self._memory_limits:
+            self._connection.execute(f"set memory_limit = '{self._memory_limits[0]}'; set threads = 1")
+        elif self._connection is not None:
             self._connection.execute("reset memory_limit; reset threads")
-        again()
 
     def let_go(self) -> None:
         """Closes the file when nobody wants it any more; what was loaded is then in it, not in a log beside it."""
         self._depth = max(0, self._depth - 1)
         if self._depth == 0 and self._connection is not None:
+            self._connection.execute("reset memory_limit")
             self._connection.close()
             self._connection = None
 

@@ -19,6 +19,7 @@ import click
 from dashly_sync.asking import agreed
 from dashly_sync.call_command import call
 from dashly_sync.exits import Exit, exit_for, exit_of_all
+from dashly_sync.libraries import prepare_libraries
 from dashly_sync.options import Duration, settings_of, with_settings
 from dashly_sync.push_command import push
 from dashly_sync.schedule_command import schedule
@@ -415,9 +416,7 @@ def demo(file: Path) -> None:
     """
     from dashly_sync.demo import run_demo
     from dashly_sync.signals import stop_signals
-    from dashly_sync.warehouse_pipeline import quiet_dlt
 
-    quiet_dlt()
     with stop_signals() as stop:
         click.echo(run_demo(file, stop, sys.stdout))
     if stop.number is not None:
@@ -431,6 +430,7 @@ cli.add_command(push)
 
 def main() -> NoReturn:
     """Runs the command and exits as the contract says; a user's mistake shows no traceback."""
+    prepare_libraries()
     try:
         cli.main(standalone_mode=False)
     except click.exceptions.Exit as ended:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dashly_state.directory import StateDirectory
+from dashly_sync.libraries import prepare_libraries
 from dashly_sync.settings import Settings
+from dashly_warehouse.holding import Hold
 from dashly_warehouse.specs import DestinationSpec, parse_destination
 
 if TYPE_CHECKING:
@@ -21,18 +22,6 @@ logger = logging.getLogger(__name__)
 PIPELINE_NAME = "dashly"
 """dlt finds its state in the destination by this name, also when the working directory is lost."""
 
-_DLT_SETTINGS = {
-    "RUNTIME__DLTHUB_TELEMETRY": "false",  # four POSTs a slice to a third party otherwise
-    "RUNTIME__INTERCEPT_SIGNALS": "false",  # dlt would swallow a SIGTERM that comes while it loads
-    "LOAD__DELETE_COMPLETED_JOBS": "true",  # a slice leaves 14 KB instead of 19
-}
-
-
-def quiet_dlt() -> None:
-    """Sets what our command wants of dlt, unless the environment says otherwise."""
-    for name, value in _DLT_SETTINGS.items():
-        os.environ.setdefault(name, value)
-
 
 def open_pipeline(settings: Settings, directory: StateDirectory) -> tuple[dlt.Pipeline, DestinationSpec]:
     """Returns the pipeline into the settings' destination and dataset, with a working directory of its own.
@@ -42,7 +31,7 @@ def open_pipeline(settings: Settings, directory: StateDirectory) -> tuple[dlt.Pi
     Raises:
         DestinationConfigError: The destination or the dataset is named in a way that cannot work.
     """
-    quiet_dlt()
+    prepare_libraries()
     import dlt
     from dlt.common.schema.exceptions import SchemaException
     from dlt.common.storages.exceptions import StorageException
@@ -76,7 +65,7 @@ def remove_leftovers(pipeline: dlt.Pipeline) -> None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def load_pending(pipeline: dlt.Pipeline) -> str | None:
+def load_pending(pipeline: dlt.Pipeline, hold: Hold) -> str | None:
     """Loads what a killed run had extracted; returns what a person should know when that cannot be done, or None.
 
     dlt tries a package again for ever: one that was cut off by a kill between two of its renames, or by a power cut,
@@ -84,7 +73,7 @@ def load_pending(pipeline: dlt.Pipeline) -> str | None:
     """
     try:
         if pipeline.has_pending_data:
-            pipeline.run()
+            hold.with_memory(pipeline.run, pipeline.run)
     except Exception as error:  # dlt's, the destination's, the disk's: whatever lasts will show again
         pipeline.drop()
         logger.info("A pending package is given up: %s", error)

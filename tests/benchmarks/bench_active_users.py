@@ -22,10 +22,10 @@ from dashly.endpoints import DEFAULT_RESOURCES
 from dashly_simulator import SimulatorSettings
 from dashly_state.budget import RateLimit
 from dashly_state.clock import VirtualClock
+from dashly_sync.libraries import prepare_libraries
 from dashly_sync.run import Run, RunLimits
 from dashly_sync.settings import Settings
 from dashly_sync.signals import StopSignal
-from dashly_sync.warehouse_pipeline import quiet_dlt
 
 SEED = 1
 HEADS_AND_SNAPSHOTS = 4
@@ -84,7 +84,7 @@ def main() -> None:
     bench.options.add_argument("--every", type=int, default=15, help="minutes between two runs")
     bench.options.add_argument("--hours", type=int, default=4)
     chosen = bench.chosen(hours=1, users=40, conversations=10)
-    quiet_dlt()
+    prepare_libraries()
     runs = chosen.hours * 60 // chosen.every
     account = SimulatorSettings(
         users=500, conversations=200, events_per_user=8.0, parts_per_conversation=6.0, seed=SEED

@@ -11,7 +11,8 @@ children  600 requests for children, ten minutes of a first load, with all the o
 nothing   everything is held (the rest is marked as read by SQL), nothing is new
 churn     two hours later 5 % of the users and of the conversations were active
 
-The last one also reads again what is known, with a tenth of the budget of these two hours, as by default.
+The last one also reads again what is known, with a tenth of the budget of these two hours, as by default. Beside them
+stands what is not ours: Arrow tables of two short columns that dlt merges into an empty DuckDB file, and nothing else.
 """
 
 from __future__ import annotations
@@ -23,19 +24,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import dlt
+import pyarrow as pa
 from tests.benchmarks.measuring import Bench, Meter, in_child, peak_mb, resident_mb, show, show_heads
 from tests.benchmarks.served import Served, simulator
 from tests.benchmarks.warehouses import postgres
 
+from dashly.batches import ENOUGH_ROWS
 from dashly.endpoints import DEFAULT_RESOURCES
-from dashly_simulator import SimulatorSettings
 from dashly_state.budget import RateLimit
 from dashly_state.clock import VirtualClock
+from dashly_sync.libraries import prepare_libraries
 from dashly_sync.run import Run, RunLimits
 from dashly_sync.settings import Settings
 from dashly_sync.signals import StopSignal
-from dashly_sync.warehouse_pipeline import quiet_dlt
 from dashly_warehouse.connections import connect
+from dashly_warehouse.destinations import dlt_destination
+from dashly_warehouse.holding import Hold
 from dashly_warehouse.specs import parse_destination
 
 SEED = 1
@@ -43,6 +48,7 @@ PAUSE_SECONDS = 7_200.0
 CHURN = 0.05
 CHILDREN_REQUESTS = 600
 TALKS_PER_USER, EVENTS, PARTS = 0.4, 8.0, 6.0
+ALONE_ROWS = (1, 100_000)
 AS_IF_READ = """
 update sync_progress set walks = null, missing_before = null, checked_at = _synced_at,
     newest_id = coalesce(newest_id, parent_last_id, '1'), rows_held = coalesce(parent_count, 8)
@@ -55,6 +61,7 @@ class Place:
     """Where an account is read from, and where to."""
 
     base_url: str
+    auth_token: str
     destination: str
     dataset: str
     state: Path
@@ -62,7 +69,7 @@ class Place:
     def settings(self) -> Settings:
         """Returns the settings of a run."""
         return Settings(
-            auth_token=SimulatorSettings().auth_token,
+            auth_token=self.auth_token,
             base_url=self.base_url,
             destination=self.destination,
             dataset_name=self.dataset,
@@ -73,7 +80,6 @@ class Place:
 
 def run(place: Place, resources: tuple[str, ...], max_requests: int | None, now: float) -> dict[str, Any]:
     """Carries one run out that begins at `now`, and returns what it took; `ended` is the time of its end."""
-    quiet_dlt()
     base, clock = resident_mb(), VirtualClock(now)
     with Meter() as meter:
         record = Run(place.settings(), RunLimits(resources, max_requests), StopSignal(), clock=clock).carry_out()
@@ -104,8 +110,29 @@ def runs(served: Served, place: Place) -> Iterator[tuple[str, dict[str, Any]]]:
     yield "churn", in_child(run, place, DEFAULT_RESOURCES, None, later)
 
 
+def dlt_alone(rows: int) -> dict[str, Any]:
+    """Lets dlt merge so many rows twice, 5,000 at a time, with the limits of `holding`, and returns what it took."""
+    base = resident_mb()
+
+    @dlt.resource(primary_key="id", write_disposition={"disposition": "merge", "strategy": "delete-insert"})
+    def numbers() -> Iterator[pa.Table]:
+        for first in range(0, rows, ENOUGH_ROWS):
+            ids = [str(number) for number in range(first, min(rows, first + ENOUGH_ROWS))]
+            yield pa.table({"id": ids, "value": ids})
+
+    with tempfile.TemporaryDirectory() as place, Meter() as meter:
+        spec = parse_destination(f"duckdb:///{place}/warehouse.duckdb")
+        pipeline = dlt.pipeline("alone", place, destination=dlt_destination(spec), dataset_name="alone")
+        with Hold(spec):
+            for _ in range(2):
+                pipeline.run(numbers, loader_file_format="parquet")
+    return {"cpu_seconds": round(meter.cpu_seconds, 2), "imported_mb": round(base), "peak_mb": round(peak_mb())}
+
+
 def measured(users: int, kind: str) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yields each run's name and figures, of an account of so many users."""
+    from dashly_simulator import SimulatorSettings  # its libraries take memory, and the runs' processes do without
+
     account = SimulatorSettings(
         users=users,
         conversations=round(users * TALKS_PER_USER),
@@ -116,13 +143,14 @@ def measured(users: int, kind: str) -> Iterator[tuple[str, dict[str, Any]]]:
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack, simulator(account) as served:
         in_file = f"duckdb:///{folder}/warehouse.duckdb"
         destination = stack.enter_context(postgres()).uri if kind == "postgres" else in_file
-        place = Place(served.base_url, destination, "bench_memory", Path(folder) / "state")
+        place = Place(served.base_url, account.auth_token, destination, "bench_memory", Path(folder) / "state")
         for name, found in runs(served, place):
             yield name, {key: value for key, value in found.items() if key != "ended"}
 
 
 def main() -> None:
     """Measures, prints and stores."""
+    prepare_libraries()
     bench = Bench("memory", __doc__)
     bench.options.add_argument("--users", type=int, nargs="+", default=[1_000, 10_000, 100_000])
     bench.options.add_argument("--to", choices=("duckdb", "postgres"), default="duckdb")
@@ -135,7 +163,10 @@ def main() -> None:
             figures[str(users)][name] = found
             cost = (found[key] for key in ("reread", "cpu_seconds", "imported_mb", "peak_mb"))
             show(name, f"{users:,}", f"{found['requests']:,}", *cost)
-    bench.store({"warehouse": chosen.to, "by_users": figures}, SEED)
+    alone = {str(rows): in_child(dlt_alone, rows) for rows in ALONE_ROWS}
+    for rows, found in alone.items():
+        show("dlt alone", f"{int(rows):,} rows", "", "", *found.values())
+    bench.store({"warehouse": chosen.to, "by_users": figures, "dlt_alone": alone}, SEED)
 
 
 if __name__ == "__main__":

@@ -24,8 +24,9 @@ from tests.benchmarks.warehouses import postgres
 from dashly.batches import arrow_table
 from dashly.tables import TABLES
 from dashly_state.directory import StateDirectory
+from dashly_sync.libraries import prepare_libraries
 from dashly_sync.settings import Settings
-from dashly_sync.warehouse_pipeline import open_pipeline, quiet_dlt
+from dashly_sync.warehouse_pipeline import open_pipeline
 from dashly_warehouse.keys import ensure_keys
 from dashly_warehouse.settle import settle
 
@@ -107,7 +108,7 @@ def main() -> None:
     bench = Bench("merge", __doc__)
     bench.options.add_argument("--rows", type=int, nargs="+", default=[50_000, 1_000_000, 5_000_000])
     chosen = bench.chosen(rows=[1_000, 50_000])
-    quiet_dlt()
+    prepare_libraries()
     show_heads(("database", "rows held", "load s", "indexes and settle s", "CPU s"))
     figures: dict[str, Any] = {}
     with postgres() as server, tempfile.TemporaryDirectory() as place:

@@ -31,10 +31,10 @@ from dashly.endpoints import DEFAULT_RESOURCES
 from dashly_simulator import SimulatorSettings
 from dashly_state.budget import RateLimit
 from dashly_state.clock import VirtualClock
+from dashly_sync.libraries import prepare_libraries
 from dashly_sync.run import Run, RunLimits
 from dashly_sync.settings import Settings
 from dashly_sync.signals import StopSignal
-from dashly_sync.warehouse_pipeline import quiet_dlt
 
 SEED = 1
 PARTS = {
@@ -103,7 +103,7 @@ class TimedSession:
 
 def first_load(base_url: str, start: float, destination: str, dataset: str) -> dict[str, Any]:
     """Reads the whole account and returns what it cost this process."""
-    quiet_dlt()
+    prepare_libraries()
     steps, session, base = Steps(), TimedSession(base_url), resident_mb()
     with tempfile.TemporaryDirectory() as place, steps.watching(), Meter() as meter:
         settings = Settings(

@@ -39,10 +39,10 @@ from dashly.endpoints import DEFAULT_RESOURCES
 from dashly_simulator import Simulator, SimulatorSettings, serve
 from dashly_state.budget import RateLimit
 from dashly_state.clock import VirtualClock
+from dashly_sync.libraries import prepare_libraries
 from dashly_sync.run import Run, RunLimits
 from dashly_sync.settings import Settings
 from dashly_sync.signals import stop_signals
-from dashly_sync.warehouse_pipeline import quiet_dlt
 
 TABLES = ("users", "conversations", "events", "parts")
 SHOWN_EVERY = 0.05
@@ -216,7 +216,7 @@ def main() -> None:
         events_per_user=chosen.events,
         parts_per_conversation=chosen.parts,
     )
-    quiet_dlt()
+    prepare_libraries()
     spawn = multiprocessing.get_context("spawn")
     here, there = spawn.Pipe()
     served = spawn.Process(target=simulate, args=(account, there))

@@ -25,7 +25,7 @@ from tests.benchmarks.warehouses import postgres
 
 from dashly.tables import TABLES
 from dashly_simulator import SimulatorSettings
-from dashly_sync.warehouse_pipeline import quiet_dlt
+from dashly_sync.libraries import prepare_libraries
 from dashly_warehouse.connections import Connection, connect
 from dashly_warehouse.specs import parse_destination
 
@@ -116,7 +116,7 @@ def main() -> None:
     bench.options.add_argument("--postgres-rows", type=int, default=250_000, help="where indexes make it slow")
     bench.options.add_argument("--loaded", type=int, default=24_000, help="rows that a run loads, before the copying")
     chosen = bench.chosen(rows=20_000, postgres_rows=20_000, loaded=2_000)
-    quiet_dlt()
+    prepare_libraries()
     show_heads(("database", "table", "rows", "bytes a row", "uncompressed, or indexes"), texts=2)
     figures: dict[str, Any] = {"json": {}, "duckdb": {}, "postgres": {}}
     with tempfile.TemporaryDirectory() as place, postgres() as server:

@@ -28,7 +28,7 @@ from tests.benchmarks.tapes import Tape, record
 from tests.benchmarks.warehouses import Postgres, postgres
 
 from dashly_simulator import SimulatorSettings
-from dashly_sync.warehouse_pipeline import quiet_dlt
+from dashly_sync.libraries import prepare_libraries
 
 SEED = 1
 CREATED = {"id": "varchar", "created": "double"}
@@ -311,7 +311,7 @@ def main() -> None:
     small = {"postgres_share": 1.0, "events": 20_000, "users": 2_000, "conversations": 2_000, "parts": 10_000}
     chosen = bench.chosen(**small)
     chosen.each = {"users": 0.0, "events": chosen.events_each, "conversations": 0.0, "parts": chosen.parts_each}
-    quiet_dlt()
+    prepare_libraries()
     heads = ("resource", "warehouse", "what", "rows", "CPU s", "wall s", "rows a second", "times CPU / wall", "peak MB")
     show_heads(heads, texts=3)
     figures: dict[str, dict[str, Any]] = {"duckdb": {}, "postgres": {}}

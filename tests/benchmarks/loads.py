@@ -12,10 +12,10 @@ from tests.benchmarks.tapes import BASE_URL, Player, Tape
 
 from dashly_state.budget import RateLimit
 from dashly_state.clock import VirtualClock
+from dashly_sync.libraries import prepare_libraries
 from dashly_sync.run import Run, RunLimits
 from dashly_sync.settings import Settings
 from dashly_sync.signals import StopSignal
-from dashly_sync.warehouse_pipeline import quiet_dlt
 from dashly_warehouse.connections import connect
 from dashly_warehouse.specs import parse_destination
 
@@ -61,7 +61,7 @@ def load(
         destination: As after `--to`.
         dataset: Schema of the tables.
     """
-    quiet_dlt()
+    prepare_libraries()
     player, memory = Player(tape), list[float]()
     base = resident_mb()
     with tempfile.TemporaryDirectory() as place, Meter() as meter:

@@ -7,9 +7,10 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from dashly_simulator import Simulator, SimulatorSettings, serve
+if TYPE_CHECKING:  # whoever measures a reader's memory imports this module: the server's libraries are not the reader's
+    from dashly_simulator import Simulator, SimulatorSettings
 
 
 class Served:
@@ -58,6 +59,8 @@ def simulator(account: SimulatorSettings) -> Iterator[Served]:
 
 def _serve(account: SimulatorSettings, pipe: Connection) -> None:
     """Answers HTTP, and what is asked through the pipe, until told to stop."""
+    from dashly_simulator import Simulator, serve
+
     told = Simulator(account)
     with serve(told) as server:
         pipe.send((server.base_url, told.clock.now(), told.floor_requests()))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ import dlt
 import duckdb
 import pytest
 
+from dashly_sync.warehouse_pipeline import load_pending
+from dashly_warehouse.destinations import dlt_destination
 from dashly_warehouse.errors import DestinationUnavailable
 from dashly_warehouse.holding import Hold
 from dashly_warehouse.specs import parse_destination
@@ -19,6 +22,9 @@ from dashly_warehouse.specs import parse_destination
 READER = (
     "import duckdb, sys; c = duckdb.connect(sys.argv[1], read_only=True); print('open', flush=True); sys.stdin.read()"
 )
+
+Load = tuple[dlt.Pipeline, Callable[[Callable[..., Any]], Any]]
+GREEDY_ROWS = (20_000, 20_000)
 
 
 @pytest.fixture
@@ -65,24 +71,44 @@ def test_a_reader_is_waited_for(file: Path) -> None:
     assert [0.05, 0.1, 0.2] == pauses
 
 
-def test_a_load_that_wants_more_memory_gets_it_at_the_second_try(file: Path, tmp_path: Path) -> None:
+def test_a_load_that_wants_more_memory_gets_it(greedy: Load, file: Path) -> None:
     """DuckDB fails in the middle of a load, dlt keeps the package, and the rows are there once."""
-    rows = [{"id": str(number), "props": "x" * 100} for number in range(20_000)]
-    pipeline = dlt.pipeline("greedy", pipelines_dir=str(tmp_path), destination=dlt.destinations.duckdb(str(file)))
-    merged: Any = {"primary_key": "id", "write_disposition": "merge", "loader_file_format": "parquet"}
-    load = partial(pipeline.run, rows, table_name="events", **merged)
+    pipeline, work = greedy
     tries: list[str] = []
 
-    with Hold(parse_destination(f"duckdb:///{file}"), memory_limit="1MB") as hold:
-        hold.with_memory(load, again=lambda: (tries.append("again"), pipeline.run()))
+    with Hold(parse_destination(f"duckdb:///{file}"), memory_limits=("1MB", "8MB")) as hold:
+        hold.with_memory(partial(work, pipeline.run), again=lambda: (tries.append("again"), pipeline.run()))
         with pytest.raises(duckdb.OutOfMemoryException):
-            hold.with_memory(_too_much, again=lambda: tries.append("never"))
+            hold.with_memory(_too_much, again=_too_much)
 
+    assert (["again"], GREEDY_ROWS) == (tries, _rows_in(file, pipeline))
+
+
+def test_what_a_killed_run_left_gets_memory_too(greedy: Load, file: Path) -> None:
+    """Its package is loaded as the run would have loaded it, and nobody has to be told."""
+    pipeline, work = greedy
+    work(pipeline.run)
+    work(pipeline.extract)
+    with Hold(parse_destination(f"duckdb:///{file}"), memory_limits=("1MB", "8MB")) as hold:
+        notice = load_pending(pipeline, hold)
+
+    assert (None, GREEDY_ROWS) == (notice, _rows_in(file, pipeline))
+
+
+@pytest.fixture
+def greedy(file: Path, tmp_path: Path) -> Load:
+    """A pipeline, and a load of more rows than 1 MB can hold."""
+    rows = [{"id": str(number), "props": "x" * 100} for number in range(GREEDY_ROWS[0])]
+    pipeline = dlt.pipeline(
+        "greedy", pipelines_dir=str(tmp_path), destination=dlt_destination(parse_destination(f"duckdb:///{file}"))
+    )
+    merged: Any = {"primary_key": "id", "write_disposition": "merge", "loader_file_format": "parquet"}
+    return pipeline, lambda step: step(rows, table_name="events", **merged)
+
+
+def _rows_in(file: Path, pipeline: dlt.Pipeline) -> tuple[int, int] | None:
     with duckdb.connect(str(file)) as connection:
-        found = connection.execute(
-            f"select count(*), count(distinct id) from {pipeline.dataset_name}.events"
-        ).fetchone()
-    assert (["again"], (20_000, 20_000)) == (tries, found)
+        return connection.execute(f"select count(*), count(distinct id) from {pipeline.dataset_name}.events").fetchone()
 
 
 def _too_much() -> None:
