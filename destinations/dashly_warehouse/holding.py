@@ -8,12 +8,13 @@ only while it is worked on, not while pages are read.
 import logging
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from types import TracebackType
 from typing import Any, Self
 
 from dashly_warehouse.connections import WAIT_SECONDS, Sleep, open_duckdb
-from dashly_warehouse.failures import causes
+from dashly_warehouse.errors import DestinationUnavailable
+from dashly_warehouse.failures import causes, first_line
 from dashly_warehouse.specs import DestinationSpec
 
 logger = logging.getLogger(__name__)
@@ -102,9 +103,32 @@ class Hold:
         """Closes the file when nobody wants it any more; what was loaded is then in it, not in a log beside it."""
         self._depth = max(0, self._depth - 1)
         if self._depth == 0 and self._connection is not None:
-            self._connection.execute("reset memory_limit")
+            written = self._checkpoint()
             self._connection.close()
             self._connection = None
+            if not written:
+                self._checkpoint_without_limit()
+
+    def _checkpoint(self) -> bool:
+        """Moves the log into the file within the memory limit, and returns whether that sufficed.
+
+        Closing would do the same, all at once. Without enough memory DuckDB refuses every other statement until the
+        file is opened again, and keeps the log.
+        """
+        import duckdb
+
+        try:
+            self._connection.execute("checkpoint")
+            self._connection.execute("reset memory_limit")
+        except (duckdb.FatalException, duckdb.OutOfMemoryException) as error:
+            logger.info("DuckDB wants more memory to write its log into the file: %s", first_line(str(error)))
+            return False
+        return True
+
+    def _checkpoint_without_limit(self) -> None:
+        """Opens the file and closes it; who opens it first does that, so it may be another process."""
+        with suppress(DestinationUnavailable):
+            open_duckdb(self._spec, False, 0.0, self._sleep).close()
 
     def __enter__(self) -> Self:
         self.take()

@@ -19,6 +19,8 @@ from dashly.tables import BOOL, DOUBLE, INTEGER, JSON, TABLES, TEXT, TIME, Table
 
 ENOUGH_ROWS = 5000
 """Rows of one table that are handed on at once: what dlt gathers before it writes."""
+_DICTS_AT_ONCE = 200
+"""Rows that wait as dicts to become Arrow, which takes a tenth of the memory."""
 
 _ARROW_TYPES = {
     TEXT: pa.string(),
@@ -31,6 +33,33 @@ _ARROW_TYPES = {
 _DUCKDB = "dlt.destinations.duckdb"
 
 
+class _Gathered:
+    """Rows of one table, in their order.
+
+    Args:
+        table: Make Arrow of them, with the columns of this table.
+    """
+
+    def __init__(self, table: Table | None) -> None:
+        self._table = table
+        self._dicts: list[dict[str, Any]] = []
+        self._arrow: list[pa.Table] = []
+        self.count = 0
+
+    def add(self, rows: list[dict[str, Any]]) -> None:
+        self.count += len(rows)
+        self._dicts.extend(rows)
+        if self._table is not None and len(self._dicts) >= _DICTS_AT_ONCE:
+            self._arrow.append(arrow_table(self._table, self._dicts))
+            self._dicts = []
+
+    def whole(self) -> Any:
+        """Returns all of them: an Arrow table, or a list of dicts."""
+        if self._table is None:
+            return self._dicts
+        return pa.concat_tables([*self._arrow, arrow_table(self._table, self._dicts)])
+
+
 class RowBatches:
     """Gathers the rows of pages, in their order.
 
@@ -40,29 +69,31 @@ class RowBatches:
 
     def __init__(self, as_arrow: bool) -> None:
         self._as_arrow = as_arrow
-        self._rows: dict[tuple[str, str], list[dict[str, Any]]] = {}
+        self._gathered: dict[tuple[str, str], _Gathered] = {}
 
     def of(self, pages: Iterator[PageRows]) -> Iterator[PageRows]:
         """Yields a batch whenever a table has enough rows, and what is left at the end."""
         for page in pages:
             for resource, tables in page.by_resource.items():
                 for table, rows in tables.items():
-                    gathered = self._rows.setdefault((resource, table), [])
-                    gathered.extend(rows)
-                    if len(gathered) >= ENOUGH_ROWS:
+                    gathered = self._of(resource, table)
+                    gathered.add(rows)
+                    if gathered.count >= ENOUGH_ROWS:
                         yield self._batch(resource, table)
-        for resource, table in list(self._rows):
+        for resource, table in list(self._gathered):
             yield self._batch(resource, table)
 
     def nothing(self, table: str) -> Any:
         """Returns what makes dlt create the table when it has no rows yet."""
         return arrow_table(TABLES[table], []) if self._as_arrow else dlt.mark.materialize_table_schema()
 
+    def _of(self, resource: str, table: str) -> _Gathered:
+        if (resource, table) not in self._gathered:
+            self._gathered[resource, table] = _Gathered(TABLES.get(table) if self._as_arrow else None)
+        return self._gathered[resource, table]
+
     def _batch(self, resource: str, table: str) -> PageRows:
-        rows: Any = self._rows.pop((resource, table))
-        if self._as_arrow and table in TABLES:
-            rows = arrow_table(TABLES[table], rows)
-        return PageRows({resource: {table: rows}})
+        return PageRows({resource: {table: self._gathered.pop((resource, table)).whole()}})
 
 
 def takes_arrow(pipeline: dlt.Pipeline, schema: dlt.Schema) -> bool:

@@ -26,7 +26,7 @@ from dashly_state.progress import Progress, Told
 _COLUMNS = tuple(SYNC_PROGRESS.types)
 _BATCH = 1000
 """Pending parents a query: to open a DuckDB file costs more than to read a thousand rows of it."""
-_ROWS_AT_ONCE = 10_000
+_ROWS_AT_ONCE = 2_000
 """Rows of an answer that are in memory at once."""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import subprocess
 import sys
 from collections.abc import Callable
@@ -93,6 +94,27 @@ def test_what_a_killed_run_left_gets_memory_too(greedy: Load, file: Path) -> Non
         notice = load_pending(pipeline, hold)
 
     assert (None, GREEDY_ROWS) == (notice, _rows_in(file, pipeline))
+
+
+@pytest.mark.parametrize(("limit", "refusals"), [("1MB", 1), ("64MB", 0)])
+def test_a_log_that_wants_more_memory_gets_into_the_file(
+    file: Path, caplog: pytest.LogCaptureFixture, limit: str, refusals: int
+) -> None:
+    """DuckDB refuses to write it and everything after that, until the file is opened again; nothing is lost by it."""
+    rows = GREEDY_ROWS[0]
+    with caplog.at_level(logging.INFO), Hold(parse_destination(f"duckdb:///{file}"), memory_limits=(limit,)):
+        with duckdb.connect(str(file)) as connection:
+            connection.execute("reset memory_limit; create table events (id bigint, props text)")
+            connection.execute(f"insert into events select range, repeat('x', 200) || range from range({rows})")
+            connection.execute("delete from events where id % 2 = 0")
+            connection.execute(f"insert into events select range, null from range({rows})")
+            connection.execute(f"set memory_limit = '{limit}'")
+
+    assert refusals == caplog.text.count("wants more memory to write its log into the file")
+    assert [] == list(file.parent.glob("*.wal"))
+    with duckdb.connect(str(file), config={"access_mode": "read_only"}) as connection:
+        found = connection.execute("select count(*), count(props), count(distinct id) from events").fetchone()
+    assert (rows * 3 // 2, rows // 2, rows) == found
 
 
 @pytest.fixture
