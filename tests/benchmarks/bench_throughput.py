@@ -27,7 +27,6 @@ from tests.benchmarks.measuring import Bench, Meter, in_child, peak_mb, resident
 from tests.benchmarks.tapes import Tape, record
 from tests.benchmarks.warehouses import Postgres, postgres
 
-from dashly_simulator import SimulatorSettings
 from dashly_sync.libraries import prepare_libraries
 
 SEED = 1
@@ -263,6 +262,8 @@ def tenths(values: list[float]) -> list[float]:
 
 def recorded(name: str, rows: int, children: float, folder: Path) -> Tape:
     """Returns a tape with so many rows of the resource, about so many for each parent."""
+    from dashly_simulator import SimulatorSettings  # its libraries take memory, and the loads' processes do without
+
     case = CASES[name]
     parents = rows if case.is_list else 100 + round(2 * rows / children)
     is_users = case.listed == "users"

@@ -37,16 +37,16 @@ def in_child(work: Callable[Given, Answer], *given: Given.args, **named: Given.k
 
 @contextmanager
 def as_installed() -> Iterator[str]:
-    """Yields the PYTHONPATH of a process that finds no numpy and no pandas, as where dashly-sync alone is installed.
+    """Yields the PYTHONPATH of a process that finds no numpy, pandas and tornado, as where dashly-sync alone is installed.
 
-    The development group has them for the notebook, and pyarrow takes them along wherever it finds them.
+    The development group has them for the notebook; pyarrow and tenacity take them along wherever they find them.
     """
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "sitecustomize.py").write_text(_KEPT_OUT)
         yield os.pathsep.join(filter(None, (folder, os.environ.get("PYTHONPATH"))))
 
 
-_KEPT_OUT = "import sys\nsys.modules.update(dict.fromkeys(('numpy', 'pandas')))\n"
+_KEPT_OUT = "import sys\nsys.modules.update(dict.fromkeys(('numpy', 'pandas', 'tornado')))\n"
 
 
 @dataclass(slots=True)
@@ -85,6 +85,18 @@ def peak_mb() -> float:
         return int(told.split()[1]) / 2**10
     unit = 2**20 if sys.platform == "darwin" else 2**10
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
+
+
+def mapped_mb() -> float:
+    """Returns how much of this process's memory are files, its libraries; nothing where the system does not say.
+
+    The system may take these pages away and read them again. How many there are depends on how it had read them.
+    """
+    status = Path("/proc/self/status")
+    if not status.exists():
+        return 0.0
+    told = next(line for line in status.read_text().splitlines() if line.startswith("RssFile"))
+    return int(told.split()[1]) / 2**10
 
 
 class Bench:

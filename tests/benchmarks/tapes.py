@@ -12,11 +12,12 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import requests
 
-from dashly_simulator import Simulator, SimulatorSettings
+if TYPE_CHECKING:
+    from dashly_simulator import SimulatorSettings
 
 BASE_URL = "http://tape.invalid/v1"
 PAGE = "50"
@@ -86,6 +87,8 @@ class _Recorder:
     """Asks a simulator, and writes answers down."""
 
     def __init__(self, account: SimulatorSettings) -> None:
+        from dashly_simulator import Simulator  # its libraries take memory, and who plays a tape does without
+
         self._simulator = Simulator(account)
         self.places: dict[str, tuple[str, int, int]] = {}
 

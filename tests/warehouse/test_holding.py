@@ -102,19 +102,36 @@ def test_a_log_that_wants_more_memory_gets_into_the_file(
 ) -> None:
     """DuckDB refuses to write it and everything after that, until the file is opened again; nothing is lost by it."""
     rows = GREEDY_ROWS[0]
-    with caplog.at_level(logging.INFO), Hold(parse_destination(f"duckdb:///{file}"), memory_limits=(limit,)):
-        with duckdb.connect(str(file)) as connection:
-            connection.execute("reset memory_limit; create table events (id bigint, props text)")
-            connection.execute(f"insert into events select range, repeat('x', 200) || range from range({rows})")
-            connection.execute("delete from events where id % 2 = 0")
-            connection.execute(f"insert into events select range, null from range({rows})")
-            connection.execute(f"set memory_limit = '{limit}'")
+    hold = Hold(parse_destination(f"duckdb:///{file}"), memory_limits=(limit,))
+    with caplog.at_level(logging.INFO), hold, duckdb.connect(str(file)) as connection:
+        connection.execute("reset memory_limit; create table events (id bigint, props text)")
+        connection.execute(f"insert into events select range, repeat('x', 200) || range from range({rows})")
+        connection.execute("delete from events where id % 2 = 0")
+        connection.execute(f"insert into events select range, null from range({rows})")
+        connection.execute(f"set memory_limit = '{limit}'")
 
     assert refusals == caplog.text.count("wants more memory to write its log into the file")
     assert [] == list(file.parent.glob("*.wal"))
     with duckdb.connect(str(file), config={"access_mode": "read_only"}) as connection:
         found = connection.execute("select count(*), count(props), count(distinct id) from events").fetchone()
     assert (rows * 3 // 2, rows // 2, rows) == found
+
+
+def test_a_log_waits_for_who_writes(file: Path) -> None:
+    """A notebook may have the file open in the same process, in the middle of a transaction."""
+    names = ("memory_limit", "threads", "disabled_optimizers")
+    settings = f"select {', '.join(f'current_setting({name!r})' for name in names)}"
+    with duckdb.connect(str(file)) as other:
+        before = other.execute(settings).fetchone()
+        with Hold(parse_destination(f"duckdb:///{file}")):
+            limited = other.execute(settings).fetchone()
+            other.execute("begin; create table notes as select 7 as id")
+        after = other.execute(settings).fetchone()
+        other.execute("commit")
+
+    assert (before, ("22.8 MiB", 1, "join_filter_pushdown")) == (after, limited)
+    with duckdb.connect(str(file)) as connection:
+        assert [(7,)] == connection.execute("from notes").fetchall()
 
 
 @pytest.fixture
