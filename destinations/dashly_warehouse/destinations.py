@@ -29,6 +29,10 @@ __all__ = [
 ]
 
 
+STATEMENT_BYTES = 2 * 2**20
+"""What dlt sends to Postgres at once is half of that; by itself it would be 16 MB, several times in memory."""
+
+
 def dlt_destination(spec: DestinationSpec, dataset: str | None = None) -> "Destination[Any, Any]":
     """The destination object that `dlt.pipeline(destination=...)` takes.
 
@@ -49,7 +53,7 @@ def dlt_destination(spec: DestinationSpec, dataset: str | None = None) -> "Desti
         # one job after the other: side by side they wait for each other in DuckDB, and hold more memory
         return RoomyDuckDb(credentials=str(spec.path), loader_parallelism_strategy="sequential")
     if spec.kind == "postgres":
-        return dlt.destinations.postgres(credentials=str(spec.uri))
+        return dlt.destinations.postgres(credentials=str(spec.uri), max_query_length=STATEMENT_BYTES)
     return _named_destination(str(spec.name))
 
 

@@ -73,7 +73,7 @@ def cli() -> None:
     "-v", "--verbose", count=True, help="Log to stderr: -v warnings and info, -vv debug; the token is never shown"
 )
 @click.option("--all", "all_apps", is_flag=True, help="Run every app that is configured, each in a process of its own")
-@click.option("--jobs", type=click.IntRange(min=1), help="With --all: so many at once, 280 MB each [default 4]")
+@click.option("--jobs", type=click.IntRange(min=1), help="With --all: so many at once, 220 MB each [default 4]")
 def run(all_apps: bool, jobs: int | None, **flags: Any) -> None:
     """Run one sync, and say what it did and what is left.
 

@@ -20,7 +20,7 @@ from dashly_sync.exits import Exit
 from dashly_sync.talk import is_object, message_of
 
 JOBS = 4
-"""Runs at once, each in 280 MB or more."""
+"""Runs at once, each in 220 MB or less."""
 _LONGEST_LINE_BYTES = 16 * 1024 * 1024
 _NOT_HANDED_ON = frozenset({"app", "all_apps", "jobs", "as_json"})
 

@@ -3,7 +3,6 @@
     .venv/bin/python -m tests.benchmarks.bench_memory                 # 1, 10 and 100 thousand users, on DuckDB
     .venv/bin/python -m tests.benchmarks.bench_memory --quick
     .venv/bin/python -m tests.benchmarks.bench_memory --users 10000 --to postgres
-    .venv/bin/python -m tests.benchmarks.bench_memory --cgroup /sys/fs/cgroup/memory/small
 
 Four runs of each account, each in a process of its own, with real HTTP and virtual waiting:
 
@@ -16,15 +15,11 @@ The last one also reads again what is known, with a tenth of the budget of these
 stands what is not ours: Arrow tables of two short columns that dlt merges into an empty DuckDB file, and nothing else.
 
 A part of the memory is the files of libraries, which the system may take away and read again. How much of them it keeps
-depends on how they came into its cache, so empty that before (`sync; echo 3 > /proc/sys/vm/drop_caches`, as root). What
-a run can do with is seen with `--cgroup`: its process is in a memory cgroup, whose limit was set before, and killed
-beyond that.
+depends on how they came into its cache, so empty that before (`sync; echo 3 > /proc/sys/vm/drop_caches`, as root).
 """
 
 from __future__ import annotations
 
-import os
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -73,12 +68,6 @@ class Place:
     destination: str
     dataset: str
     state: Path
-    cgroup: Path | None = None
-
-    def join_cgroup(self) -> None:
-        """Lets the cgroup's limit hold for this process."""
-        if self.cgroup is not None:
-            (self.cgroup / "cgroup.procs").write_text(str(os.getpid()))
 
     def settings(self) -> Settings:
         """Returns the settings of a run."""
@@ -94,7 +83,6 @@ class Place:
 
 def run(place: Place, resources: tuple[str, ...], max_requests: int | None, now: float) -> dict[str, Any]:
     """Carries one run out that begins at `now`, and returns what it took; `ended` is the time of its end."""
-    place.join_cgroup()
     base, clock = resident_mb(), VirtualClock(now)
     with Meter() as meter:
         record = Run(place.settings(), RunLimits(resources, max_requests), StopSignal(), clock=clock).carry_out()
@@ -146,7 +134,7 @@ def dlt_alone(rows: int) -> dict[str, Any]:
     return {"cpu_seconds": round(meter.cpu_seconds, 2), **memory}
 
 
-def measured(users: int, kind: str, cgroup: Path | None) -> Iterator[tuple[str, dict[str, Any]]]:
+def measured(users: int, kind: str) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yields each run's name and figures, of an account of so many users."""
     from dashly_simulator import SimulatorSettings  # its libraries take memory, and the runs' processes do without
 
@@ -160,38 +148,30 @@ def measured(users: int, kind: str, cgroup: Path | None) -> Iterator[tuple[str, 
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack, simulator(account) as served:
         in_file = f"duckdb:///{folder}/warehouse.duckdb"
         destination = stack.enter_context(postgres()).uri if kind == "postgres" else in_file
-        place = Place(served.base_url, account.auth_token, destination, "bench_memory", Path(folder) / "state", cgroup)
+        place = Place(served.base_url, account.auth_token, destination, "bench_memory", Path(folder) / "state")
         for name, found in runs(served, place):
             yield name, {key: value for key, value in found.items() if key != "ended"}
-
-
-def limit_mb(cgroup: Path) -> int:
-    """Returns what the processes of a memory cgroup may have together; its file is named after the cgroup version."""
-    files = (cgroup / name for name in ("memory.max", "memory.limit_in_bytes"))
-    return int(next(one for one in files if one.exists()).read_text()) // 2**20
 
 
 def main() -> None:
     """Measures, prints and stores."""
     prepare_libraries()
-    bench = Bench("memory_limited" if "--cgroup" in sys.argv else "memory", __doc__)
+    bench = Bench("memory", __doc__)
     bench.options.add_argument("--users", type=int, nargs="+", default=[1_000, 10_000, 100_000])
     bench.options.add_argument("--to", choices=("duckdb", "postgres"), default="duckdb")
-    bench.options.add_argument("--cgroup", type=Path, help="folder of a memory cgroup, in which the runs have to do")
     chosen = bench.chosen(users=[200, 1_000])
     show_heads(("run", "users", "requests", "of these again", "CPU s", "imported MB", "peak MB", "of it files"))
     figures: dict[str, Any] = {}
     for users in chosen.users:
         figures[str(users)] = {}
-        for name, found in measured(users, chosen.to, chosen.cgroup):
+        for name, found in measured(users, chosen.to):
             figures[str(users)][name] = found
             cost = (found[key] for key in ("reread", "cpu_seconds", "imported_mb", "peak_mb", "mapped_mb"))
             show(name, f"{users:,}", f"{found['requests']:,}", *cost)
     alone = {str(rows): in_child(dlt_alone, rows) for rows in ALONE_ROWS}
     for rows, found in alone.items():
         show("dlt alone", f"{int(rows):,} rows", "", "", *found.values())
-    limits = {} if chosen.cgroup is None else {"limit_mb": limit_mb(chosen.cgroup)}
-    bench.store({"warehouse": chosen.to, **limits, "by_users": figures, "dlt_alone": alone}, SEED)
+    bench.store({"warehouse": chosen.to, "by_users": figures, "dlt_alone": alone}, SEED)
 
 
 if __name__ == "__main__":

@@ -37,7 +37,7 @@ def in_child(work: Callable[Given, Answer], *given: Given.args, **named: Given.k
 
 @contextmanager
 def as_installed() -> Iterator[str]:
-    """Yields the PYTHONPATH of a process that finds no numpy, pandas and tornado, as where dashly-sync alone is installed.
+    """Yields the PYTHONPATH of a process without numpy, pandas and tornado, as where dashly-sync alone is installed.
 
     The development group has them for the notebook; pyarrow and tenacity take them along wherever they find them.
     """

@@ -162,7 +162,7 @@ def throughput() -> str:
 
 
 def memory() -> str:
-    """Returns the most memory of a run, by users."""
+    """Returns the most memory of a run, and what of it is not the files of libraries, by users."""
     by_users = dict(sorted(figures_of("memory")["by_users"].items(), key=lambda one: int(one[0])))
     names = {
         "lists": "the lists of a first load",
@@ -170,10 +170,13 @@ def memory() -> str:
         "nothing": "nothing new",
         "churn": "5 % active, and two hours' share for reading again",
     }
-    rows = [(said, *(f"{of[name]['peak_mb']} MB" for of in by_users.values())) for name, said in names.items()]
-    imported = next(iter(by_users.values()))["lists"]["imported_mb"]
-    rows.append(("of which there when everything is imported", *[f"{imported} MB"] * len(by_users)))
-    return table(("peak of a run", *(f"{int(users):,} users" for users in by_users)), rows)
+    rows = [(said, *(_memory(of[name]) for of in by_users.values())) for name, said in names.items()]
+    heads = ("peak of a run (of that not files of libraries)", *(f"{int(users):,} users" for users in by_users))
+    return table(heads, rows)
+
+
+def _memory(run: Figures) -> str:
+    return f"{run['peak_mb']} MB ({run['peak_mb'] - run['mapped_mb']})"
 
 
 def startup() -> str:
