@@ -84,10 +84,10 @@ class Hold:
 
         Without enough memory for that, DuckDB refuses everything until the file is opened again, and has lost nothing.
         """
-        import duckdb
-
         if self._connection is None:
             return
+        import duckdb
+
         try:
             self._connection.execute("checkpoint")
         except (duckdb.FatalException, duckdb.OutOfMemoryException) as error:
