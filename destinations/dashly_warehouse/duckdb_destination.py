@@ -6,6 +6,7 @@ limit of `holding` stands only while a statement of a transaction runs, or an IN
 account, and with the rows of a slice.
 """
 
+import logging
 import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
@@ -100,3 +101,12 @@ def unlimited(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
         finally:
             with suppress(duckdb.OutOfMemoryException):
                 beside.execute(f"set memory_limit = '{limit}'")
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Says no to what dlt tells of a statement that wants more memory, twice with a traceback: it gets more."""
+    error = record.exc_info[1] if record.exc_info else None
+    return "Out of Memory Error" not in f"{record.getMessage()} {error}"
+
+
+logging.getLogger("dlt").addFilter(_is_news)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,6 +40,8 @@ def open_pipeline(settings: Settings, directory: StateDirectory) -> tuple[dlt.Pi
     from dashly_warehouse.destinations import dlt_destination
 
     spec = parse_destination(settings.destination)
+    if spec.kind == "duckdb":  # what fails there wants memory, which waiting does not bring and `Hold.with_memory` does
+        os.environ.setdefault("LOAD__RAISE_ON_MAX_RETRIES", "1")
     place = hashlib.sha256(f"{spec.display}|{settings.dataset_name}|{settings.app_id}".encode()).hexdigest()[:16]
     folder, destination = directory.pipelines_path / place, dlt_destination(spec, settings.dataset_name)
 

@@ -14,7 +14,9 @@ import dlt
 import duckdb
 import pytest
 
-from dashly_sync.warehouse_pipeline import load_pending
+from dashly_state.directory import StateDirectory
+from dashly_sync.settings import Settings
+from dashly_sync.warehouse_pipeline import load_pending, open_pipeline
 from dashly_warehouse.destinations import dlt_destination
 from dashly_warehouse.errors import DestinationUnavailable
 from dashly_warehouse.holding import Hold
@@ -96,6 +98,21 @@ def test_what_a_killed_run_left_gets_memory_too(greedy: Load, file: Path) -> Non
     assert (None, GREEDY_ROWS) == (notice, _rows_in(file, pipeline))
 
 
+def test_a_statement_that_gets_more_memory_is_no_news(tmp_path: Path) -> None:
+    """Otherwise dlt tells of each twice, with tracebacks, which a cron job would mail."""
+    dlt_destination(parse_destination(f"duckdb:///{tmp_path}/w.duckdb"))
+    dlt_logger, handler = logging.getLogger("dlt"), logging.FileHandler(tmp_path / "dlt.log")
+    dlt_logger.addHandler(handler)
+    wanted = duckdb.OutOfMemoryException("Out of Memory Error: failed to pin block of size 256.0 KiB")
+    dlt_logger.error("Transient exception in job events.1.sql", exc_info=wanted)
+    dlt_logger.warning("Job for events.1.sql retried with message %s", wanted)
+    dlt_logger.warning("Something else")
+    dlt_logger.removeHandler(handler)
+    handler.close()
+
+    assert "Something else\n" == (tmp_path / "dlt.log").read_text()
+
+
 @pytest.mark.parametrize(("limit", "refusals"), [("1MB", 1), ("64MB", 0)])
 def test_a_log_that_wants_more_memory_gets_into_the_file(
     file: Path, caplog: pytest.LogCaptureFixture, limit: str, refusals: int
@@ -138,9 +155,8 @@ def test_a_log_waits_for_who_writes(file: Path) -> None:
 def greedy(file: Path, tmp_path: Path) -> Load:
     """A pipeline, and a load of more rows than 1 MB can hold."""
     rows = [{"id": str(number), "props": "x" * 100} for number in range(GREEDY_ROWS[0])]
-    pipeline = dlt.pipeline(
-        "greedy", pipelines_dir=str(tmp_path), destination=dlt_destination(parse_destination(f"duckdb:///{file}"))
-    )
+    settings = Settings(auth_token="", destination=f"duckdb:///{file}")
+    pipeline, _ = open_pipeline(settings, StateDirectory(tmp_path / "state"))
     merged: Any = {"primary_key": "id", "write_disposition": "merge", "loader_file_format": "parquet"}
     return pipeline, lambda step: step(rows, table_name="events", **merged)
 
