@@ -22,6 +22,8 @@ from dlt.destinations.impl.duckdb.duck import DuckDbClient
 from dlt.destinations.impl.duckdb.sql_client import DuckDbSqlClient
 from dlt.destinations.typing import DBTransaction
 
+from dashly_warehouse.failures import is_news
+
 _one_at_a_time = threading.RLock()
 """The limit is one for all connections: who puts it back must not do so while another one commits."""
 
@@ -103,10 +105,4 @@ def unlimited(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
                 beside.execute(f"set memory_limit = '{limit}'")
 
 
-def _is_news(record: logging.LogRecord) -> bool:
-    """Says no to what dlt tells of a statement that wants more memory, twice with a traceback: it gets more."""
-    error = record.exc_info[1] if record.exc_info else None
-    return "Out of Memory Error" not in f"{record.getMessage()} {error}"
-
-
-logging.getLogger("dlt").addFilter(_is_news)
+logging.getLogger("dlt").addFilter(is_news)

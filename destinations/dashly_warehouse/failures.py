@@ -1,5 +1,6 @@
 """What a database or dlt says when it fails, turned into a cause and a mend. It opens nothing."""
 
+import logging
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -262,3 +263,12 @@ def _is_credentials_missing(error: BaseException) -> bool:
 
 def _is_connection_fault(error: BaseException) -> bool:
     return any(kind.__name__ == "OperationalError" for kind in type(error).__mro__)
+
+
+def is_news(record: logging.LogRecord) -> bool:
+    """Says no to what dlt tells of a statement that wants more memory, twice with a traceback: it gets more.
+
+    It stands here because a logger lives longer than anything else: with it, duckdb would not be cleared away at exit.
+    """
+    error = record.exc_info[1] if record.exc_info else None
+    return "Out of Memory Error" not in f"{record.getMessage()} {error}"
