@@ -2,8 +2,8 @@
 
 A commit that DuckDB 2.0 must give up for want of memory leaves half of its rows: in the table at once, and once more
 in the log, from where they come back when the file is opened. A statement that fails so leaves nothing. So the memory
-limit of `holding` stands only while a statement of a transaction runs, or an INSERT: there memory grows with the
-account, and with the rows of a slice.
+limit of `holding` stands only while a statement of a transaction runs, or an INSERT, or a checkpoint, which loses
+nothing either: there memory grows with the account, and with the rows of a slice.
 """
 
 import logging

@@ -83,6 +83,9 @@ class Hold:
         """Moves what was loaded from the log into the file: what waits in the log is in memory too.
 
         Without enough memory for that, DuckDB refuses everything until the file is opened again, and has lost nothing.
+
+        Raises:
+            duckdb.Error: All memory did not help; the file is not kept any more.
         """
         if self._connection is None:
             return
@@ -91,11 +94,14 @@ class Hold:
         try:
             self._connection.execute("checkpoint")
         except (duckdb.FatalException, duckdb.OutOfMemoryException) as error:
-            logger.info("DuckDB wants more memory to write its log into the file: %s", first_line(str(error)))
-            self._connection.close()
-            self._connection = None
+            logger.info("DuckDB cannot write its log into the file: %s", first_line(str(error)))
+            self._close()
             self._open()
-            self._connection.execute("checkpoint")
+            try:
+                self._connection.execute("checkpoint")
+            except duckdb.Error:
+                self._close()
+                raise
             self._limit_memory()
         except duckdb.Error as error:  # somebody else in this process is writing, or the disk is full
             logger.info("What was loaded stays in DuckDB's log: %s", first_line(str(error)))
@@ -122,12 +128,15 @@ class Hold:
         if self._depth == 0 and self._connection is not None:
             self.checkpoint()
             self._connection.execute(_UNLIMITED)
-            self._connection.close()
-            self._connection = None
+            self._close()
 
     def _open(self) -> None:
         with self._waiting():
             self._connection = open_duckdb(self._spec, False, self.wait_seconds, self._sleep)
+
+    def _close(self) -> None:
+        self._connection.close()
+        self._connection = None
 
     def _limit_memory(self) -> None:
         """Tells DuckDB how much it may keep of a file that is open; without a limit, whatever it wants by itself."""
