@@ -14,7 +14,7 @@ from typing import Any
 
 from dashly.endpoints import CHILDREN, LISTS, SNAPSHOTS, TOLD, told_by_conversation
 from dashly.paging import PAGE_RECORDS, is_offset, sweep_requests
-from dashly.reconcile import LIST_SWEEP_EVERY_SECONDS, RECHECK_AFTER_SECONDS
+from dashly.reconcile import LIST_SWEEP_EVERY_SECONDS, RECHECK_AFTER_SECONDS, most_looks
 from dashly.records import Record
 from dashly.values import MICRO, from_microseconds
 from dashly_state.budget import RateLimit
@@ -172,6 +172,8 @@ class _Planner:
         self._settings, self._selected, self._history = settings, selected, history
         self._probe, self._now = probe, now
         self._outlooks: dict[str, Outlook] = {}
+        self._looks = 0
+        """Requests for older children of parents that moved by one."""
 
     def lines(self) -> Iterator[Line]:
         """Yields what each resource costs; asks on the way."""
@@ -212,7 +214,9 @@ class _Planner:
         groups, slice_number = self._history.pending.get(stream, ()), self._history.memory.slice
         is_read_anew = self._history.memory.coverage(_list_of(stream)).newest is None
         unmet = max(0.0, outlook.unmet - (self._history.known.get(stream, 0) if is_read_anew else 0))
-        news = self._news(stream, outlook)
+        told = list(self._told(stream, outlook))
+        news = [pages for need, pages in told if need is Need.READ]
+        self._looks += round(sum(pages for need, pages in told if need is Need.LAST_ONLY) * outlook.head_pages)
         fresh = any(not group.was_read_whole and group.counted is None for group in groups)
         average, how = self._average(stream, outlook) if unmet or fresh else (1.0, "")
         backlog, waiting = sum(group.parents * group.pages(average) for group in groups), self._history.waiting(stream)
@@ -226,19 +230,20 @@ class _Planner:
         requests = round(backlog + sum(news) * outlook.head_pages + unmet * average)
         return Line(stream, requests, certainty, because)
 
-    def _news(self, stream: str, outlook: Outlook) -> list[float]:
-        """Returns what each parent on the first page asks for that the backlog does not count."""
+    def _told(self, stream: str, outlook: Outlook) -> Iterator[tuple[Need, float]]:
+        """Yields what each parent on the first page asks for that the backlog does not count, and its requests."""
         if self._history.memory.coverage(_list_of(stream)).newest is None:
-            return []
+            return
         parents = {str(record.get("id")): record for record in outlook.head.records}
         with open_warehouse(self._settings) as connection:
             known = read_known(connection, stream, list(parents))
-        found = []
         for parent_id, record in parents.items():
             before = known.get(parent_id) or Progress(stream, parent_id)
-            if not before.pending and before.hear(TOLD[stream](record), int(self._now * MICRO))[1] is Need.READ:
-                found.append(1.0 if before.known else max(1.0, part_pages(record)))
-        return found
+            _, need = before.hear(TOLD[stream](record), int(self._now * MICRO))
+            if need is Need.READ and not before.pending:
+                yield need, 1.0 if before.known else max(1.0, part_pages(record))
+            elif need is Need.LAST_ONLY:
+                yield need, part_pages(record)
 
     def _average(self, stream: str, outlook: Outlook) -> tuple[float, str]:
         """Returns the requests for a parent's children, and how that is known."""
@@ -274,8 +279,13 @@ class _Planner:
             known = self._history.memory.coverage(name)
             if known.read_whole_at is not None and self._now - known.read_whole_at / MICRO >= LIST_SWEEP_EVERY_SECONDS:
                 wanted += sweep_requests(self._history.live.get(name, 0), shifted=known.shift_next)
-        because = f"{wanted:,} due, {allowed:,} allowed by now" if wanted else "nothing is due"
-        return Line(RECONCILE, min(allowed, wanted), Certainty.EXACT, because)
+        looks = min(self._looks, most_looks(self._settings.reconcile_share, self._settings.rate_limit))
+        parts = (
+            (wanted, f"{wanted:,} due, {allowed:,} allowed by now"),
+            (looks, f"{looks:,} for older parts where one is new"),
+        )
+        because = "; ".join(words for holds, words in parts if holds) or "nothing is due"
+        return Line(RECONCILE, min(allowed, wanted) + looks, Certainty.EXACT, because)
 
 
 def part_pages(record: Record) -> float:

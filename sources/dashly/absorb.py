@@ -190,6 +190,8 @@ class Absorber:
         seen = before.see_only(told, now) if again else None
         after, need = (seen, Need.LAST_ONLY) if seen is not None else before.hear(told, now)
         self._outcome.read_again |= seen is not None
+        if need is Need.LAST_ONLY and not told.last_is_only:
+            self._reconciler.look_at(after)
         if need is Need.READ and self._agenda.is_in_flight(parent):
             self._heard_in_flight.add(parent)
         if after != before:

@@ -97,13 +97,14 @@ class Reading:
     def _next_task(self) -> Task | None:
         """Takes the most recent task; when nothing is known to be missing, one that reads again what is known."""
         task = self._agenda.next_missing()
-        may_reconcile = self._reader.since is None and (self._reconciler.allowed or self._limits.replayed)
-        return task or (self._reconciler.next_task() if may_reconcile else None)
+        if task is not None or self._reader.since is not None:
+            return task
+        return self._reconciler.next_task(whatever_the_allowance=self._limits.replayed)
 
     def _began(self, task: Task) -> None:
         self._agenda.began(task)
         if task.recency == RECONCILE:
-            self._reconciler.began()
+            self._reconciler.began(task)
             self._limits.reread += 1
 
     # ---- where answers come from -------------------------------------------------------------------------------

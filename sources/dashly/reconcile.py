@@ -2,16 +2,22 @@
 
 The allowance is a share of the API's budget since the last run, so that two runs in a row stay cheap. It goes to the
 parents whose children were read whole longest ago, and at its own pace to a sweep of each list.
+
+First come parents that moved and whose row brought the new child along, as an older one may have been edited on the
+occasion: each slice has the share of a minute for them, whatever the allowance.
 """
 
 from __future__ import annotations
 
+import itertools
+from bisect import insort
 from collections.abc import Iterator
 from functools import partial
 
 from dashly.agenda import Agenda
+from dashly.paging import PAGE_RECORDS
 from dashly.slices import State
-from dashly.tasks import RECONCILE, Task
+from dashly.tasks import RECONCILE, Parent, Task
 from dashly.values import MICRO
 from dashly_state.budget import RateLimit
 from dashly_state.clock import Clock
@@ -26,8 +32,20 @@ RECHECK_AFTER_SECONDS = 3_600.0
 """Children that were read whole more recently are not read again."""
 SHOWN_BY = {"parts": "conversations"}
 """Children of which a row of their list shows the only one whole."""
+LOOKS_PER_SECONDS = 60.0
+"""The share of so much time goes to them: a slice that has much to read takes longer."""
 LONGEST_GRANT_SECONDS = 86_400.0
 """The allowance grows no further: a run after a month's pause would otherwise go on for three days."""
+
+
+def most_looks(share: float, limit: RateLimit) -> int:
+    """Returns the requests of a slice that may go to parents that moved by the one child that their row brought.
+
+    Example:
+        >>> most_looks(0.1, RateLimit(60, 60)), most_looks(0.1, RateLimit(1, 1)), most_looks(0.0, RateLimit(60, 60))
+        (6, 6, 0)
+    """
+    return round(share * limit.requests / limit.seconds * LOOKS_PER_SECONDS)
 
 
 class Reconciler:
@@ -55,6 +73,11 @@ class Reconciler:
     ) -> None:
         self._agenda, self._allowance, self._clock, self._full = agenda, allowance, clock, full
         self._begun: list[Task] = []
+        self._moved: list[tuple[int, int, Progress]] = []
+        """Those with the fewest pages first, of equal ones those that moved last; no more than can be looked at."""
+        self._order = itertools.count()
+        self._looked_at: set[Parent | None] = set()
+        self._looks_left = most_looks(share, limit)
         self._grant(share * limit.requests / limit.seconds)
         before = int((clock.now() - RECHECK_AFTER_SECONDS) * MICRO) if full is None else full
         self._longest_unchecked = partial(lookup.longest_unchecked, agenda.streams, before)
@@ -62,28 +85,39 @@ class Reconciler:
         self._left_to_sweep: set[str] = set()
         """Children of whom some were left out, as the sweep of their list may show all that a parent has."""
 
-    @property
-    def allowed(self) -> bool:
-        """Whether the allowance pays for another request."""
-        return self._full is not None or self._allowance["left"] >= 1
-
-    def next_task(self) -> Task | None:
-        """Takes the next request of a sweep; None when there is nothing to read again."""
+    def next_task(self, *, whatever_the_allowance: bool = False) -> Task | None:
+        """Takes the next request of a sweep; None when there is nothing to read again, or nothing to pay it with."""
+        task = self._next_moved()
+        allowed = whatever_the_allowance or self._full is not None or self._allowance["left"] >= 1
+        if task is not None or not allowed:
+            return task
         if self._begun:
             return self._begun.pop()
         lists_first = self._allowance["used"] % ONE_LIST_SWEEP_IN == 0
         task = self._next_list() if lists_first else None
         return task or self._next_parent() or self._next_list()
 
-    def began(self) -> None:
-        """A request of a sweep is under way: it is paid from the allowance."""
+    def began(self, task: Task) -> None:
+        """A request of a sweep is under way: it is paid from the allowance, unless it is a look at who moved."""
+        if task.parent in self._looked_at and self._looks_left > 0:
+            self._looks_left -= 1
+            return
         self._allowance["used"] += 1
         self._allowance["left"] = max(0.0, self._allowance["left"] - 1)
+
+    def look_at(self, progress: Progress) -> None:
+        """Queues a parent that moved by the one child that its row brought along, for its older ones."""
+        insort(self._moved, (-(-progress.held // PAGE_RECORDS), next(self._order), progress))
+        del self._moved[self._looks_left :]
 
     def go_on(self, progress: Progress) -> None:
         """Takes up a parent's sweep again when it has another page, so that it ends what it began."""
         task = self._sweep_of(progress)
-        if task is not None:
+        if task is None:
+            return
+        if task.parent in self._looked_at:
+            self._moved.insert(0, (0, next(self._order), progress))
+        else:
             self._begun.append(task)
 
     def _grant(self, per_second: float) -> None:
@@ -122,13 +156,25 @@ class Reconciler:
             if progress.held == 1 and progress.stream in to_be_shown:
                 self._left_to_sweep.add(progress.stream)
                 continue
-            known = self._agenda.progress(progress)
-            is_asked = self._agenda.is_in_flight((progress.stream, progress.parent_id))
-            unchanged = known.checked_at == progress.checked_at and not known.pending and not is_asked
-            task = self._sweep_of(known.begin_sweep()) if unchanged else None
+            task = self._sweep_unless_read(progress)
             if task is not None:
                 return task
         return None
+
+    def _next_moved(self) -> Task | None:
+        while self._moved and self._looks_left > 0:
+            task = self._sweep_unless_read(self._moved.pop(0)[2])
+            if task is not None:
+                self._looked_at.add(task.parent)
+                return task
+        return None
+
+    def _sweep_unless_read(self, progress: Progress) -> Task | None:
+        """Returns the next request for all children of a parent, unless they were or will be read by now."""
+        known = self._agenda.progress(progress)
+        is_asked = self._agenda.is_in_flight((progress.stream, progress.parent_id))
+        unchanged = known.checked_at == progress.checked_at and not known.pending and not is_asked
+        return self._sweep_of(known.begin_sweep()) if unchanged else None
 
     def _is_swept(self, name: str) -> bool:
         """Whether a sweep of the list is open or due."""

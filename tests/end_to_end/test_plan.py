@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 from tests.conftest import Warehouse
-from tests.end_to_end.conftest import Account
+from tests.end_to_end.conftest import UNLIMITED, Account
 
 from dashly.endpoints import DEFAULT_RESOURCES
+from dashly.reconcile import DEFAULT_SHARE
 from dashly_simulator import Simulator, SimulatorSettings, serve
 from dashly_state.budget import RateLimit
 from dashly_state.clock import VirtualClock
@@ -100,8 +101,9 @@ def test_nothing_new_costs_four(loaded: Callable[..., Account], duckdb_warehouse
 
 
 def test_what_changed_is_counted(loaded: Callable[..., Account], duckdb_warehouse: Warehouse) -> None:
-    """Visits cost a request each, one new part none, three of them one: as the run then pays."""
+    """Visits cost a request each, three new parts one, a single one a look at all pages: as the run then pays."""
     app = loaded(**TINY)
+    app.reconcile_share = DEFAULT_SHARE * 60 / UNLIMITED.requests
     users = [row["id"] for row in app.simulator.truth.rows("users")]
     talks = [row["id"] for row in app.simulator.truth.rows("conversations") if row["parts_count"] > 2]
     for user in users[:3]:
@@ -113,8 +115,8 @@ def test_what_changed_is_counted(loaded: Callable[..., Account], duckdb_warehous
     app.cost()
     app.sync(duckdb_warehouse)
 
-    assert (8, 8) == (plan.requests, app.cost())
-    assert {"events": 3, "parts": 1}.items() <= requests(plan).items()
+    assert (10, 10) == (plan.requests, app.cost())
+    assert {"events": 3, "parts": 1, "reconcile": 2}.items() <= requests(plan).items()
 
 
 @pytest.mark.soak

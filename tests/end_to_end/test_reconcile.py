@@ -197,3 +197,52 @@ def test_a_conversation_whose_only_part_its_list_shows_costs_nothing_to_read_aga
     asked = app.simulator.requests.by_endpoint["GET /conversations/{id}/parts"]
     assert sum(number > 1 for number in talks.values()) == asked
     assert_equal_to_truth(app.simulator, duckdb_warehouse)
+
+
+@pytest.mark.parametrize("kind", ["edit", "removal"])
+def test_what_was_edited_before_a_reply_is_found_by_the_same_run(
+    kind: str, account: Callable[..., Account], duckdb_warehouse: Warehouse
+) -> None:
+    """The row brings the reply along, and the share of a minute is there for the older parts, whatever is allowed."""
+    app = account(users=12, conversations=10, parts_per_conversation=4.0)
+    app.clock = VirtualClock(app.simulator.clock.now())
+    app.sync(duckdb_warehouse)
+    change = {"edit": app.simulator.life.edit_part, "removal": app.simulator.life.remove_part}[kind]
+    talks = older_messages(app)
+    for talk, part in list(talks.items())[:5]:
+        change(part)
+        app.simulator.life.reply(talk)
+    app.cost()
+
+    run = app.sync_at(duckdb_warehouse, "60/60", 0.1)
+
+    assert (4 + 5, 5) == (app.cost(), run.reread)
+    assert_equal_to_truth(app.simulator, duckdb_warehouse)
+
+
+def older_messages(app: Account) -> dict[str, str]:
+    """By conversation, its first message where that is not its newest part."""
+    newest = {row["id"]: row["part_last_id"] for row in app.simulator.truth.rows("conversations")}
+    first = {row["conversation_id"]: row["id"] for row in app.simulator.truth.rows("parts") if row["is_first"]}
+    return {talk: part for talk, part in first.items() if part != newest[talk]}
+
+
+def test_of_more_replies_than_a_minute_allows_for_the_rest_waits(
+    account: Callable[..., Account], duckdb_warehouse: Warehouse
+) -> None:
+    """Two conversations a run at a share of a thirtieth; who is not looked at is read again in its turn."""
+    app = account(users=12, conversations=10, parts_per_conversation=4.0)
+    app.clock = VirtualClock(app.simulator.clock.now())
+    app.sync(duckdb_warehouse)
+    for talk, part in list(older_messages(app).items())[:5]:
+        app.simulator.life.edit_part(part, "corrected")
+        app.simulator.life.reply(talk)
+
+    corrected = []
+    for seconds in (0.0, DAY):
+        app.clock.advance(seconds)
+        app.sync_at(duckdb_warehouse, "60/60", 1 / 30)
+        corrected += duckdb_warehouse.sql("select count(*) from parts where body = 'corrected'")
+
+    assert [(2,), (5,)] == corrected
+    assert_equal_to_truth(app.simulator, duckdb_warehouse)

@@ -34,18 +34,6 @@ COUNTED = tuple(one for one in SCENARIOS if one not in ("killed", "60 a minute")
 """Scenarios in which requests are what is compared."""
 
 
-BEHIND = {
-    "edited, answered": "the row brings the reply along, so the older message waits for the next reading of everything",
-}
-"""Where a peer that is right needs fewer requests, and why. Whoever changes that takes the line out."""
-
-
-def or_behind(scenario: str) -> Any:
-    """The scenario, as one that fails where a peer is ahead."""
-    marks = [pytest.mark.xfail(reason=BEHIND[scenario], strict=True)] if scenario in BEHIND else []
-    return pytest.param(scenario, marks=marks)
-
-
 # ---- what was recorded
 
 
@@ -65,7 +53,7 @@ def test_ours_is_right_in_the_end(scenario: str) -> None:
     assert until_right(CELLS[OURS][scenario]) is not None, CELLS[OURS][scenario]
 
 
-@pytest.mark.parametrize("scenario", [or_behind(one) for one in COUNTED])
+@pytest.mark.parametrize("scenario", COUNTED)
 def test_no_peer_that_is_right_needs_fewer_requests(scenario: str) -> None:
     ours = until_right(CELLS[OURS][scenario])
     peers = {name: cells[scenario] for name, cells in CELLS.items() if name != OURS and scenario in cells}
