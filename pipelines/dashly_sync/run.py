@@ -56,8 +56,10 @@ SLICE_SECONDS = 60.0
 GROWTH = 4
 MOST_TIMES_LONGER = 20
 """A slice takes twenty minutes at most, so what is new waits no longer for its commit."""
+MOST_REQUESTS = 1_200
+"""Nor does it make more requests than 60 a minute allow in that time: children bring 60,000 rows with them."""
 MOST_ROWS = 40_000
-"""Nor does it hold more rows: events bring 60,000 in twenty minutes, lists with what hangs on them 40,000 in 90 s."""
+"""Nor does it hold more rows of lists, which with what hangs on them are there in 90 s, and take more memory."""
 PRUNE_EVERY_SLICES = 25
 FILE_PATIENCE_SECONDS = 600.0
 """A reader of the DuckDB file is waited for so long; then the run fails, says who it is, and the next one goes on."""
@@ -74,7 +76,8 @@ class RunLimits:
         max_seconds: From start to last commit.
         since: Nothing older is read, microseconds since 1970.
         full: Everything is read again once, whatever the share for reconciling.
-        slice_rows: A slice is loaded once it has so many rows.
+        slice_requests: A slice is loaded after so many requests.
+        slice_rows: Or once it has so many rows of lists.
     """
 
     resources: tuple[str, ...]
@@ -82,6 +85,7 @@ class RunLimits:
     max_seconds: float | None = None
     since: int | None = None
     full: bool = False
+    slice_requests: int = MOST_REQUESTS
     slice_rows: int = MOST_ROWS
 
 
@@ -217,7 +221,7 @@ class Run:
     def _next_slice(self, client: DashlyClient, times_longer: int) -> Slice:
         left = math.inf if self._ends_at is None else max(0.0, self._ends_at - self._clock.monotonic())
         return Slice(
-            max_requests=self._settings.rate_limit.requests * times_longer,
+            max_requests=min(self._settings.rate_limit.requests * times_longer, self._limits.slice_requests),
             max_seconds=min(SLICE_SECONDS * times_longer, left),
             max_rows=self._limits.slice_rows,
             keep_error=True,

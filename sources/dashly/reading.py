@@ -12,15 +12,19 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
 from dashly.absorb import GONE_BODY, Absorber
 from dashly.agenda import Agenda
+from dashly.endpoints import LISTS
 from dashly.errors import DashlyError, RecordGone, Stopped
 from dashly.flights import MOST_IN_FLIGHT
 from dashly.reader import Reader
 from dashly.reconcile import Reconciler
 from dashly.slices import PageRows, Slice, SourceState
+from dashly.tables import RESOURCE_TABLES
 from dashly.tasks import RECONCILE, Fetched, Task
 from dashly_state.journal import PageJournal
 from dashly_state.progress import ProgressLookup
 
+LIST_TABLES = frozenset(table for name in LISTS for table in RESOURCE_TABLES[name])
+"""What a page of a list fills."""
 HEAD_EVERY_SECONDS = 300.0
 """A run that goes on for hours looks at the heads when a slice begins so much later: less than 1 % of the budget."""
 TAKEN_UP_WITHIN_SECONDS = 60.0
@@ -150,7 +154,8 @@ class Reading:
     def _at_limit(self) -> bool:
         """Whether no further request may start in this slice."""
         out_of_requests = self._limits.max_requests is not None and self._started >= self._limits.max_requests
-        enough_rows = self._limits.max_rows is not None and sum(self._limits.rows.values()) >= self._limits.max_rows
+        listed = sum(self._limits.rows.get(table, 0) for table in LIST_TABLES)
+        enough_rows = self._limits.max_rows is not None and listed >= self._limits.max_rows
         out_of_time = self._ends_at is not None and self._client.clock.monotonic() >= self._ends_at
         stopped = self._client.stop.is_set() or self._client.allowance.spent
         return self._error is not None or out_of_requests or enough_rows or out_of_time or stopped

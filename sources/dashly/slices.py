@@ -49,7 +49,7 @@ class Slice:
     max_requests: int | None = None
     max_seconds: float | None = None
     max_rows: int | None = None
-    """No request starts when so many rows were handed on: what a load takes of memory grows with them."""
+    """No request starts when so many rows of lists were handed on: what a load takes of memory grows with them."""
     keep_error: bool = False
     """Record an error in `error` instead of raising it, so that the pages before it are loaded first."""
     on_page: Callable[[Slice], None] | None = None

@@ -12,7 +12,7 @@ from tests.end_to_end.conftest import Account, assert_equal_to_truth
 
 from dashly import Slice
 from dashly.endpoints import DEFAULT_RESOURCES
-from dashly.reading import HEAD_EVERY_SECONDS
+from dashly.reading import HEAD_EVERY_SECONDS, LIST_TABLES
 from dashly_simulator import Faults
 from dashly_state.clock import VirtualClock
 from dashly_sync.run import Run, RunLimits, with_parents
@@ -40,8 +40,23 @@ def test_runs_of_thirty_requests_end_like_one_run(account: Callable[..., Account
     assert_equal_to_truth(app.simulator, warehouse)
 
 
-def test_slices_of_so_many_rows_end_like_one(account: Callable[..., Account], duckdb_warehouse: Warehouse) -> None:
-    """Once a slice has its rows no further request begins before they are loaded, and no page is paid for again."""
+@pytest.mark.parametrize(
+    ("limits", "count", "least", "most"),
+    [
+        ({"slice_rows": 100}, lambda each: sum(each.rows.get(table, 0) for table in LIST_TABLES), 100, LARGEST_PAGE),
+        ({"slice_requests": 20}, lambda each: each.pages, 20, 20),
+    ],
+    ids=["rows of lists", "requests"],
+)
+def test_slices_of_so_much_end_like_one(
+    limits: dict[str, int],
+    count: Callable[[Slice], int],
+    least: int,
+    most: int,
+    account: Callable[..., Account],
+    duckdb_warehouse: Warehouse,
+) -> None:
+    """Once a slice has that much no further request begins before it is loaded, and no page is paid for again."""
     app = account(conversations=10)
     floor = app.simulator.floor_requests()
     slices: dict[int, Slice] = {}
@@ -50,12 +65,11 @@ def test_slices_of_so_many_rows_end_like_one(account: Callable[..., Account], du
         if limits is not None:
             slices[id(limits)] = limits
 
-    limits = RunLimits(DEFAULT_RESOURCES, slice_rows=500)
-    Run(app.settings(duckdb_warehouse), limits, StopSignal(), watch).carry_out()
+    Run(app.settings(duckdb_warehouse), RunLimits(DEFAULT_RESOURCES, **limits), StopSignal(), watch).carry_out()
 
-    rows = [sum(each.rows.values()) for each in slices.values()]
-    assert len(rows) > 3
-    assert all(500 <= each < 500 + LARGEST_PAGE for each in rows[:-1])
+    counts = [count(each) for each in slices.values()]
+    assert len(counts) > 3
+    assert all(least <= each <= most for each in counts[:-1])
     assert floor == app.cost()
     assert_equal_to_truth(app.simulator, duckdb_warehouse)
 
