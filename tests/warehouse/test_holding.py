@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import resource
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +144,34 @@ def test_a_log_that_wants_more_memory_gets_into_the_file(
     with duckdb.connect(str(file), config={"access_mode": "read_only"}) as connection:
         found = connection.execute("select count(*), count(props), count(distinct id) from events").fetchone()
     assert (rows * 3 // 2, rows // 2, rows) == found
+
+
+def test_a_log_that_the_disk_has_no_room_for_waits_beside_the_file(file: Path) -> None:
+    """Between load and closing the disk may be full too: that is said, nothing stays open, and the rows are there."""
+    rows, log = GREEDY_ROWS[0], file.with_name("w.duckdb.wal")
+    hold = Hold(parse_destination(f"duckdb:///{file}"))
+    hold.take()
+    with duckdb.connect(str(file)) as connection:
+        connection.execute(f"create table events as select range as id, uuid()::text as props from range({rows})")
+
+    with files_no_larger_than(log.stat().st_size), pytest.raises(duckdb.Error, match="File too large"):
+        hold.let_go()
+    kept, waits = hold.keeps, log.exists()
+
+    assert (False, True) == (kept, waits)
+    with duckdb.connect(str(file)) as connection:
+        assert [GREEDY_ROWS] == connection.execute("select count(*), count(distinct id) from events").fetchall()
+
+
+@contextmanager
+def files_no_larger_than(size: int) -> Iterator[None]:
+    """For this process, a disk on which no file grows beyond this size."""
+    before, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, most))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (before, most))
 
 
 def test_a_log_waits_for_who_writes(file: Path) -> None:
