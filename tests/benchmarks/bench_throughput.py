@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -30,6 +30,7 @@ from tests.benchmarks.warehouses import Postgres, postgres
 from dashly_sync.libraries import prepare_libraries
 
 SEED = 1
+RAW_TRIES = 3
 CREATED = {"id": "varchar", "created": "double"}
 
 
@@ -193,8 +194,9 @@ def on_duckdb(name: str, tape: Tape, folder: Path) -> dict[str, Any]:
     file = folder / "warehouse.duckdb"
     ours = in_child(load, tape, (name,), case.tables, f"duckdb:///{file}")
     queries = {"bodies": from_bodies(case, bodies), "records": from_records(case, records)}
-    raw = {of: in_child(raw_duckdb, [f"create table raw as {query}"]) for of, query in queries.items()}
-    raw["merged"] = in_child(raw_duckdb, merged(queries["bodies"]))
+    statements = {of: [f"create table raw as {query}"] for of, query in queries.items()}
+    statements["merged"] = merged(queries["bodies"])
+    raw = {of: fastest(in_child(raw_duckdb, each) for _ in range(RAW_TRIES)) for of, each in statements.items()}
     return {
         "json_mb": round(bodies.stat().st_size / 1e6, 1),
         "file_mb": round(file.stat().st_size / 1e6, 1),
@@ -210,10 +212,15 @@ def on_postgres(name: str, tape: Tape, server: Postgres) -> dict[str, Any]:
     ours = in_child(load, tape, (name,), tables, server.uri, dataset)
     served = (server.cpu_seconds() or 0.0) - (before or 0.0)
     raw = {
-        "copied": in_child(raw_postgres, server, dataset, tables, ""),
-        "copied_with_indexes": in_child(raw_postgres, server, dataset, tables, "including indexes"),
+        of: fastest(in_child(raw_postgres, server, dataset, tables, like) for _ in range(RAW_TRIES))
+        for of, like in {"copied": "", "copied_with_indexes": "including indexes"}.items()
     }
     return {"server_cpu_seconds": round(served, 2), **figures_of(ours, raw, ours.cpu_seconds + served)}
+
+
+def fastest(tries: Iterable[Raw]) -> Raw:
+    """Returns the try that took the least CPU: a statement takes seconds, and a neighbour on the machine as many."""
+    return min(tries, key=lambda one: one.cpu_seconds)
 
 
 def figures_of(ours: Load, raw: Mapping[str, Raw], cpu_seconds: float) -> dict[str, Any]:
