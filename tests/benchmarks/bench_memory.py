@@ -3,6 +3,7 @@
     .venv/bin/python -m tests.benchmarks.bench_memory                 # 1, 10 and 100 thousand users, on DuckDB
     .venv/bin/python -m tests.benchmarks.bench_memory --quick
     .venv/bin/python -m tests.benchmarks.bench_memory --users 10000 --to postgres
+    .venv/bin/python -m tests.benchmarks.bench_memory --within 200    # as root: the same in so many MB
 
 Four runs of each account, each in a process of its own, with real HTTP and virtual waiting:
 
@@ -16,12 +17,13 @@ stands what is not ours: Arrow tables of two short columns that dlt merges into 
 
 A part of the memory is the files of libraries, which the system may take away and read again. How much of them it keeps
 depends on how they came into its cache, so empty that before (`sync; echo 3 > /proc/sys/vm/drop_caches`, as root).
+With `--within` the runs get no more memory than that, see `memory_box`; what they take is stored beside the rest.
 """
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +32,7 @@ from typing import Any
 import dlt
 import pyarrow as pa
 from tests.benchmarks.measuring import Bench, Meter, in_child, mapped_mb, peak_mb, resident_mb, show, show_heads
+from tests.benchmarks.memory_box import boxed
 from tests.benchmarks.served import Served, simulator
 from tests.benchmarks.warehouses import postgres
 
@@ -134,8 +137,8 @@ def dlt_alone(rows: int) -> dict[str, Any]:
     return {"cpu_seconds": round(meter.cpu_seconds, 2), **memory}
 
 
-def measured(users: int, kind: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yields each run's name and figures, of an account of so many users."""
+def measured(users: int, kind: str, limit_mb: int | None = None) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yields each run's name and figures, of an account of so many users; with no more memory than that."""
     from dashly_simulator import SimulatorSettings  # its libraries take memory, and the runs' processes do without
 
     account = SimulatorSettings(
@@ -149,8 +152,21 @@ def measured(users: int, kind: str) -> Iterator[tuple[str, dict[str, Any]]]:
         in_file = f"duckdb:///{folder}/warehouse.duckdb"
         destination = stack.enter_context(postgres()).uri if kind == "postgres" else in_file
         place = Place(served.base_url, account.auth_token, destination, "bench_memory", Path(folder) / "state")
+        stack.enter_context(boxed(limit_mb))
         for name, found in runs(served, place):
             yield name, {key: value for key, value in found.items() if key != "ended"}
+
+
+def shown(sizes: Sequence[int], kind: str, limit_mb: int | None = None) -> dict[str, dict[str, Any]]:
+    """Returns the figures by size and run, and prints them."""
+    figures: dict[str, dict[str, Any]] = {}
+    for users in sizes:
+        figures[str(users)] = {}
+        for name, found in measured(users, kind, limit_mb):
+            figures[str(users)][name] = found
+            cost = (found[key] for key in ("reread", "cpu_seconds", "imported_mb", "peak_mb", "mapped_mb"))
+            show(name, f"{users:,}", f"{found['requests']:,}", *cost)
+    return figures
 
 
 def main() -> None:
@@ -159,19 +175,18 @@ def main() -> None:
     bench = Bench("memory", __doc__)
     bench.options.add_argument("--users", type=int, nargs="+", default=[1_000, 10_000, 100_000])
     bench.options.add_argument("--to", choices=("duckdb", "postgres"), default="duckdb")
+    bench.options.add_argument("--within", type=int, help="megabytes that the runs get; as root")
     chosen = bench.chosen(users=[200, 1_000])
     show_heads(("run", "users", "requests", "of these again", "CPU s", "imported MB", "peak MB", "of it files"))
-    figures: dict[str, Any] = {}
-    for users in chosen.users:
-        figures[str(users)] = {}
-        for name, found in measured(users, chosen.to):
-            figures[str(users)][name] = found
-            cost = (found[key] for key in ("reread", "cpu_seconds", "imported_mb", "peak_mb", "mapped_mb"))
-            show(name, f"{users:,}", f"{found['requests']:,}", *cost)
+    by_users = shown(chosen.users, chosen.to, chosen.within)
+    if chosen.within is not None:
+        found = {"warehouse": chosen.to, "limit_mb": chosen.within, "by_users": by_users}
+        bench.store(found, SEED, name="memory_within")
+        return
     alone = {str(rows): in_child(dlt_alone, rows) for rows in ALONE_ROWS}
     for rows, found in alone.items():
         show("dlt alone", f"{int(rows):,} rows", "", "", *found.values())
-    bench.store({"warehouse": chosen.to, "by_users": figures, "dlt_alone": alone}, SEED)
+    bench.store({"warehouse": chosen.to, "by_users": by_users, "dlt_alone": alone}, SEED)
 
 
 if __name__ == "__main__":

@@ -4,10 +4,10 @@
     .venv/bin/python -m tests.benchmarks.bench_requests --quick
     .venv/bin/python -m tests.benchmarks.bench_requests --pages 600 --to duckdb
 
-The simulator is another process; only the waiting for the budget is virtual. Two in three pages are events, the others
-parts, nearly all of them 50 records. The steps are dlt's own, seen through its tracking: what the run does beside them
-is indexes, views, settling, locks and opening the destination. In the step of extraction everything but the client's
-threads is our reading, the journal, and dlt's writing.
+The simulator is another process; only the waiting for the budget is virtual. The fastest of three loads counts. Two in
+three pages are events, the others parts, nearly all of them 50 records. The steps are dlt's own, seen through its
+tracking: what the run does beside them is indexes, views, settling, locks and opening the destination. In the step of
+extraction everything but the client's threads is our reading, the journal, and dlt's writing.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import Any
 
 import requests
 from dlt.pipeline import trace
-from tests.benchmarks.measuring import Bench, Meter, in_child, peak_mb, resident_mb, show, show_heads
+from tests.benchmarks.measuring import TRIES, Bench, Meter, in_child, peak_mb, resident_mb, show, show_heads
 from tests.benchmarks.served import simulator
 from tests.benchmarks.warehouses import postgres
 
@@ -150,15 +150,20 @@ def account(pages: int) -> SimulatorSettings:
 def measured(pages: int, kinds: list[str]) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yields kind of warehouse and figures."""
     with postgres() as server, tempfile.TemporaryDirectory() as place:
-        destinations = {"duckdb": f"duckdb:///{place}/warehouse.duckdb", "postgres": server.uri}
-        for kind in kinds:
+
+        def tried(kind: str, number: int) -> dict[str, Any]:
+            """One load into a place of its own."""
+            destination = f"duckdb:///{place}/{number}.duckdb" if kind == "duckdb" else server.uri
             with simulator(account(pages)) as served:
                 served_before, database_before = served.cpu_seconds(), server.cpu_seconds() or 0.0
-                found = in_child(first_load, served.base_url, served.start, destinations[kind], "bench_requests")
+                found = in_child(first_load, served.base_url, served.start, destination, f"bench_requests_{number}")
                 database = (server.cpu_seconds() or 0.0) - database_before
                 found["simulator_cpu_seconds"] = round(served.cpu_seconds() - served_before, 2)
                 found["server_cpu_seconds_per_1000"] = round(database / found["requests"] * 1000, 2)
-            yield kind, found
+            return found
+
+        for kind in kinds:
+            yield kind, min((tried(kind, number) for number in range(TRIES)), key=lambda one: one["cpu_seconds"])
 
 
 def show_figures(kind: str, figures: Mapping[str, Any]) -> None:

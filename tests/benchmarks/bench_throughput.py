@@ -7,7 +7,8 @@
 The pages are rendered beforehand by the simulator and played to a real run, whose waiting is virtual: client, journal,
 rows, dlt, indexes, views and settling are those of `dashly-sync run`; only the network is missing. Raw is one statement
 of the database that makes a table of the same JSON (`read_json` of DuckDB), or of the same rows (`COPY` of Postgres).
-Each load and each raw statement has a process of its own. CPU is that of the process, and of the Postgres server.
+Each load and each raw statement has a process of its own, and is the fastest of three. CPU is that of the process, and
+of the Postgres server.
 """
 
 from __future__ import annotations
@@ -18,19 +19,18 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import duckdb
 import psycopg2
 from tests.benchmarks.loads import Load, load
-from tests.benchmarks.measuring import Bench, Meter, in_child, peak_mb, resident_mb, show, show_heads
+from tests.benchmarks.measuring import TRIES, Bench, Meter, in_child, peak_mb, resident_mb, show, show_heads
 from tests.benchmarks.tapes import Tape, record
 from tests.benchmarks.warehouses import Postgres, postgres
 
 from dashly_sync.libraries import prepare_libraries
 
 SEED = 1
-RAW_TRIES = 3
 CREATED = {"id": "varchar", "created": "double"}
 
 
@@ -113,6 +113,9 @@ class Raw:
     base_mb: float = 0.0
 
 
+Measured = TypeVar("Measured", Load, Raw)
+
+
 # ---- DuckDB by itself --------------------------------------------------------------------------------------------
 
 
@@ -191,35 +194,39 @@ def on_duckdb(name: str, tape: Tape, folder: Path) -> dict[str, Any]:
     case = CASES[name]
     bodies, records = tape.lists if case.is_list else tape.children, folder / "records.ndjson"
     write_records(case, bodies, records)
-    file = folder / "warehouse.duckdb"
-    ours = in_child(load, tape, (name,), case.tables, f"duckdb:///{file}")
+    files = [folder / f"warehouse_{number}.duckdb" for number in range(TRIES)]
+    ours = fastest(in_child(load, tape, (name,), case.tables, f"duckdb:///{file}") for file in files)
     queries = {"bodies": from_bodies(case, bodies), "records": from_records(case, records)}
     statements = {of: [f"create table raw as {query}"] for of, query in queries.items()}
     statements["merged"] = merged(queries["bodies"])
-    raw = {of: fastest(in_child(raw_duckdb, each) for _ in range(RAW_TRIES)) for of, each in statements.items()}
+    raw = {of: fastest(in_child(raw_duckdb, each) for _ in range(TRIES)) for of, each in statements.items()}
     return {
         "json_mb": round(bodies.stat().st_size / 1e6, 1),
-        "file_mb": round(file.stat().st_size / 1e6, 1),
+        "file_mb": round(files[0].stat().st_size / 1e6, 1),
         **figures_of(ours, raw, ours.cpu_seconds),
     }
 
 
 def on_postgres(name: str, tape: Tape, server: Postgres) -> dict[str, Any]:
     """Returns the figures of one resource on Postgres."""
-    dataset = f"bench_{name}"
-    before = server.cpu_seconds()
-    tables = CASES[name].tables
-    ours = in_child(load, tape, (name,), tables, server.uri, dataset)
-    served = (server.cpu_seconds() or 0.0) - (before or 0.0)
+    dataset, tables = f"bench_{name}", CASES[name].tables
+
+    def both(number: int) -> tuple[Load, float]:
+        """One try, and the server's CPU in it."""
+        before = server.cpu_seconds() or 0.0
+        ours = in_child(load, tape, (name,), tables, server.uri, f"{dataset}_{number}" if number else dataset)
+        return ours, (server.cpu_seconds() or 0.0) - before
+
+    ours, served = min((both(number) for number in range(TRIES)), key=lambda one: one[0].cpu_seconds + one[1])
     raw = {
-        of: fastest(in_child(raw_postgres, server, dataset, tables, like) for _ in range(RAW_TRIES))
+        of: fastest(in_child(raw_postgres, server, dataset, tables, like) for _ in range(TRIES))
         for of, like in {"copied": "", "copied_with_indexes": "including indexes"}.items()
     }
     return {"server_cpu_seconds": round(served, 2), **figures_of(ours, raw, ours.cpu_seconds + served)}
 
 
-def fastest(tries: Iterable[Raw]) -> Raw:
-    """Returns the try that took the least CPU: a statement takes seconds, and a neighbour on the machine as many."""
+def fastest(tries: Iterable[Measured]) -> Measured:
+    """Returns the try that took the least CPU."""
     return min(tries, key=lambda one: one.cpu_seconds)
 
 

@@ -161,22 +161,40 @@ def throughput() -> str:
     return table(heads, rows, texts=2)
 
 
+RUNS = {
+    "lists": "the lists of a first load",
+    "children": "600 requests for children, all others waiting",
+    "nothing": "nothing new",
+    "churn": "5 % active, and two hours' share for reading again",
+}
+"""Whose memory is measured."""
+
+
 def memory() -> str:
     """Returns the most memory of a run, and what of it is not the files of libraries, by users."""
-    by_users = dict(sorted(figures_of("memory")["by_users"].items(), key=lambda one: int(one[0])))
-    names = {
-        "lists": "the lists of a first load",
-        "children": "600 requests for children, all others waiting",
-        "nothing": "nothing new",
-        "churn": "5 % active, and two hours' share for reading again",
-    }
-    rows = [(said, *(_memory(of[name]) for of in by_users.values())) for name, said in names.items()]
-    heads = ("peak of a run (of that not files of libraries)", *(f"{int(users):,} users" for users in by_users))
-    return table(heads, rows)
+
+    def cell(run: Figures, _: Figures) -> str:
+        return f"{run['peak_mb']} MB ({run['peak_mb'] - run['mapped_mb']})"
+
+    by_users = figures_of("memory")["by_users"]
+    return _by_users("peak of a run (of that not files of libraries)", by_users, by_users, cell)
 
 
-def _memory(run: Figures) -> str:
-    return f"{run['peak_mb']} MB ({run['peak_mb'] - run['mapped_mb']})"
+def memory_within() -> str:
+    """Returns what runs take that get no more memory than that, and their CPU beside that of the others."""
+
+    def cell(run: Figures, unlimited: Figures) -> str:
+        return f"{run['peak_mb']} MB, {run['cpu_seconds']:.1f} s ({unlimited['cpu_seconds']:.1f})"
+
+    within, beside = figures_of("memory_within"), figures_of("memory")["by_users"]
+    return _by_users(f"in {within['limit_mb']} MB: peak, CPU (without a limit)", within["by_users"], beside, cell)
+
+
+def _by_users(head: str, figures: Figures, beside: Figures, cell: Callable[[Figures, Figures], str]) -> str:
+    """Returns a line for each run, and a column for each size of an account."""
+    sizes = sorted(figures, key=int)
+    rows = [(said, *(cell(figures[size][run], beside[size][run]) for size in sizes)) for run, said in RUNS.items()]
+    return table((head, *(f"{int(size):,} users" for size in sizes)), rows)
 
 
 def startup() -> str:
@@ -206,6 +224,7 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "requests": requests,
     "throughput": throughput,
     "memory": memory,
+    "memory-within": memory_within,
     "startup": startup,
     "simulator": simulator,
 }
