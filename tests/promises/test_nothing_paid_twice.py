@@ -45,6 +45,28 @@ def test_sigkill_at_every_request_in_turn(every: int, runs: Runs, tmp_path: Path
     assert [(1, 0)[at % 2] for at in points] == repeated, kind
 
 
+def test_sigkill_while_it_looks_again_at_who_was_answered(account: Callable[..., Account], tmp_path: Path) -> None:
+    """The pages that came are taken up; whoever was not reached is read again in its turn, and nobody twice."""
+    place = Warehouse("duckdb", f"duckdb:///{tmp_path}/w.duckdb", "dashly", str(tmp_path / "w.duckdb"))
+    app = account(users=3, conversations=12, parts_per_conversation=4.0)
+    runs = Runs(app, place)
+    assert "exit 0" == runs.sync("state", place.destination)
+    talks = [row["id"] for row in app.simulator.truth.rows("conversations") if row["parts_count"] > 1][:5]
+    for talk in talks:
+        part = next(row for row in app.simulator.truth.rows("parts") if row["conversation_id"] == talk)
+        app.simulator.life.edit_part(part["id"], "corrected")
+        app.simulator.life.reply(talk)
+    app.cost()
+
+    share = {"share": 0.1 * 60 / 1_000_000}
+    ended = [runs.sync("state", place.destination, kill_at=4 + 3, when="after", **share)]
+    ended += [runs.sync("state", place.destination, **share)]
+    runs.close()
+
+    assert (["signal 9", "exit 0"], 4 + 3) == (ended, app.cost())
+    assert [(2,)] == place.sql("select count(*) from parts where body = 'corrected'")
+
+
 @pytest.mark.soak
 def test_sigkill_at_random_instants_during_load(runs: Runs, tmp_path: Path) -> None:
     """Killed again and again wherever it is, also while it loads: it gets there, equal to the truth."""
