@@ -77,6 +77,7 @@ class Reading:
         """
         with self._reader.access():
             self._agenda.begin(heads=self._heads_due())
+            self._take_up_looks()
         for task, answer in self._from_journal() if self._limits.replayed else self._from_api():
             self._agenda.ended(task)
             now = self._reader.moment(answer.at)
@@ -92,6 +93,15 @@ class Reading:
             yield PageRows({name: {name: rows} for name, rows in self._limits.closing_rows(self._limits).items()})
         if self._limits.error is not None and not self._limits.keep_error:
             raise self._limits.error
+
+    def _take_up_looks(self) -> None:
+        """Queues those whom an unfinished run did not get to look at."""
+        left: dict[str, list[str]] = {}
+        for stream, parent_id in self._state.run.pop("moved", ()):
+            left.setdefault(stream, []).append(parent_id)
+        for stream in left.keys() & set(self._agenda.streams):
+            for progress in self._agenda.known(stream, left[stream]).values():
+                self._reconciler.look_at(progress)
 
     def _heads_due(self) -> bool:
         read_at = self._state.run.get("heads_at")
@@ -209,6 +219,8 @@ class Reading:
         limits.open_lists = [name for name, known in coverage.items() if not known.complete]
         if limits.finished:
             self._state.source.pop("run", None)
+        elif left := self._reconciler.left_to_look_at():
+            self._state.run["moved"] = left
         unsettled = None if self._reader.settled else self._state.source.get("unsettled_since")
         limits.read_again |= unsettled is not None
         began = min((at for at in (limits.began_at, unsettled) if at is not None), default=None)

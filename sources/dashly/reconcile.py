@@ -76,7 +76,7 @@ class Reconciler:
         self._moved: list[tuple[int, int, Progress]] = []
         """Those with the fewest pages first, of equal ones those that moved last; no more than can be looked at."""
         self._order = itertools.count()
-        self._looked_at: set[Parent | None] = set()
+        self._looked_at: dict[Parent | None, Progress] = {}
         self._looks_left = most_looks(share, limit)
         self._grant(share * limit.requests / limit.seconds)
         before = int((clock.now() - RECHECK_AFTER_SECONDS) * MICRO) if full is None else full
@@ -109,6 +109,12 @@ class Reconciler:
         """Queues a parent that moved by the one child that its row brought along, for its older ones."""
         insort(self._moved, (-(-progress.held // PAGE_RECORDS), next(self._order), progress))
         del self._moved[self._looks_left :]
+
+    def left_to_look_at(self) -> list[Parent]:
+        """Returns those who were to be looked at and were not read whole since, for another slice."""
+        queued = (*self._looked_at.values(), *(progress for *_, progress in self._moved))
+        unread = [one for one in queued if not self._is_read_since(one)]
+        return list(dict.fromkeys((one.stream, one.parent_id) for one in unread))
 
     def go_on(self, progress: Progress) -> None:
         """Takes up a parent's sweep again when it has another page, so that it ends what it began."""
@@ -163,9 +169,10 @@ class Reconciler:
 
     def _next_moved(self) -> Task | None:
         while self._moved and self._looks_left > 0:
-            task = self._sweep_unless_read(self._moved.pop(0)[2])
+            progress = self._moved.pop(0)[2]
+            task = self._sweep_unless_read(progress)
             if task is not None:
-                self._looked_at.add(task.parent)
+                self._looked_at[task.parent] = progress
                 return task
         return None
 
@@ -173,8 +180,13 @@ class Reconciler:
         """Returns the next request for all children of a parent, unless they were or will be read by now."""
         known = self._agenda.progress(progress)
         is_asked = self._agenda.is_in_flight((progress.stream, progress.parent_id))
-        unchanged = known.checked_at == progress.checked_at and not known.pending and not is_asked
-        return self._sweep_of(known.begin_sweep()) if unchanged else None
+        waits = self._is_read_since(progress) or known.pending or is_asked
+        return None if waits else self._sweep_of(known.begin_sweep())
+
+    def _is_read_since(self, progress: Progress) -> bool:
+        """Whether a parent's children were read whole since, or the parent is gone."""
+        known = self._agenda.progress(progress)
+        return known.checked_at != progress.checked_at or known.gone_at is not None
 
     def _is_swept(self, name: str) -> bool:
         """Whether a sweep of the list is open or due."""

@@ -18,7 +18,8 @@ class SourceState:
 
     source: State
     """`slice`: how many were extracted.
-    `run`: of an unfinished run, when it looked at the heads and which snapshots it took; gone when it finished.
+    `run`: of an unfinished run, when it looked at the heads, which snapshots it took, and whom of those that `moved` it
+    still wanted to look at; gone when it finished.
     `reconcile`: requests `left` of the allowance for reading again, as of `at`, and how many were `used`.
     `counts_miss_some`: this account's `parts_count` leaves out parts that the API lists.
     `all_rows_known`: the warehouse has no children but those that progress knows of, so what a first walk over a
