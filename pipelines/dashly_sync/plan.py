@@ -285,7 +285,8 @@ class _Planner:
             (looks, f"{looks:,} for older parts where one is new"),
         )
         because = "; ".join(words for holds, words in parts if holds) or "nothing is due"
-        return Line(RECONCILE, min(allowed, wanted) + looks, Certainty.EXACT, because)
+        certainty = Certainty.ESTIMATED if looks else Certainty.EXACT
+        return Line(RECONCILE, min(allowed, wanted) + looks, certainty, because)
 
 
 def part_pages(record: Record) -> float:

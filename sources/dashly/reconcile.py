@@ -32,8 +32,8 @@ RECHECK_AFTER_SECONDS = 3_600.0
 """Children that were read whole more recently are not read again."""
 SHOWN_BY = {"parts": "conversations"}
 """Children of which a row of their list shows the only one whole."""
-LOOKS_PER_SECONDS = 60.0
-"""The share of so much time goes to them: a slice that has much to read takes longer."""
+LOOKS_GRANT_SECONDS = 60.0
+"""Each slice may spend the share of so much time on parents that moved by one child."""
 LONGEST_GRANT_SECONDS = 86_400.0
 """The allowance grows no further: a run after a month's pause would otherwise go on for three days."""
 
@@ -45,7 +45,7 @@ def most_looks(share: float, limit: RateLimit) -> int:
         >>> most_looks(0.1, RateLimit(60, 60)), most_looks(0.1, RateLimit(1, 1)), most_looks(0.0, RateLimit(60, 60))
         (6, 6, 0)
     """
-    return round(share * limit.requests / limit.seconds * LOOKS_PER_SECONDS)
+    return round(share * limit.requests / limit.seconds * LOOKS_GRANT_SECONDS)
 
 
 class Reconciler:
